@@ -1,0 +1,1 @@
+"""Tháp: an open operations centre for a province."""

@@ -1,0 +1,1 @@
+"""The engine, the detector protocol, the general detectors, rules and backtests."""

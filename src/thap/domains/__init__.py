@@ -1,0 +1,1 @@
+"""What a province watches, one folder each."""

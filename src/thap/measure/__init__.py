@@ -1,0 +1,1 @@
+"""Indicators and reports: every number opens to the rows behind it."""

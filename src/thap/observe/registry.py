@@ -1,0 +1,216 @@
+"""The registry: which things, datastreams and movers exist, and the whole numbers blocks name them by.
+
+A *thing* (station, trap, camera) has *datastreams* (its measured series); a *mover* (vessel, vehicle)
+has positions. The key of a datastream is `thing/name`, as in the MQTT topic. Names from outside that
+the registry does not know wait in quarantine until somebody, or the policy, admits them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from thap.kernel.clock import now_us
+from thap.kernel.errors import InputError
+from thap.kernel.records import metadata
+
+__all__ = ["DatastreamInfo", "MoverInfo", "Registry", "datastreams", "load_registry", "movers",
+           "quarantine", "register_datastreams", "register_movers", "register_things", "things", "valid_name"]
+
+_NAME = re.compile(r"[\w][\w.:@-]{0,127}")
+
+things = sa.Table(
+    "things", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False, unique=True),
+    sa.Column("title", sa.String(256), nullable=False, server_default=""),
+    sa.Column("kind", sa.String(64), nullable=False, server_default=""),
+    sa.Column("domain", sa.String(32), nullable=False, server_default="", index=True),
+    sa.Column("lon", sa.Float), sa.Column("lat", sa.Float),
+    sa.Column("commune", sa.String(16), nullable=False, server_default="", index=True),
+    sa.Column("properties", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+datastreams = sa.Table(
+    "datastreams", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("thing_id", sa.ForeignKey("things.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("key", sa.String(257), nullable=False, unique=True),
+    sa.Column("property", sa.String(64), nullable=False, server_default="", index=True),
+    sa.Column("unit", sa.String(32), nullable=False, server_default=""),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+movers = sa.Table(
+    "movers", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(128), nullable=False, unique=True),
+    sa.Column("name", sa.String(256), nullable=False, server_default=""),
+    sa.Column("kind", sa.String(64), nullable=False, server_default=""),
+    sa.Column("domain", sa.String(32), nullable=False, server_default="", index=True),
+    sa.Column("properties", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+quarantine = sa.Table(
+    "quarantine", metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),   # observation or position
+    sa.Column("key", sa.String(257), primary_key=True),   # datastream or mover key as it was sent
+    sa.Column("door", sa.String(32), nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),    # µs, door time
+    sa.Column("last", sa.BigInteger, nullable=False, index=True),
+    sa.Column("sample", sa.String(512), nullable=False),  # the latest record, JSON
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DatastreamInfo:
+    """One datastream with what rules select it by."""
+
+    id: int
+    key: str
+    thing: str
+    name: str
+    property: str
+    unit: str
+    domain: str
+    kind: str
+    """Kind of its thing."""
+    lon: float | None
+    lat: float | None
+    commune: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoverInfo:
+    """One mover with what rules select it by."""
+
+    id: int
+    key: str
+    name: str
+    kind: str
+    domain: str
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A snapshot of all that exists. Immutable: a change makes a new snapshot."""
+
+    datastreams: tuple[DatastreamInfo, ...] = ()
+    movers: tuple[MoverInfo, ...] = ()
+    datastream_id: dict[str, int] = field(default_factory=dict)
+    """By key."""
+    mover_id: dict[str, int] = field(default_factory=dict)
+    """By key."""
+
+    @property
+    def max_datastream(self) -> int:
+        """The largest datastream number, 0 when there is none."""
+        return self.datastreams[-1].id if self.datastreams else 0
+
+    @property
+    def max_mover(self) -> int:
+        return self.movers[-1].id if self.movers else 0
+
+
+def valid_name(name: str) -> bool:
+    """Whether a thing, datastream or mover may be called this: word characters, then also `.:@-`; ≤ 128."""
+    return _NAME.fullmatch(name) is not None
+
+
+async def load_registry(connection: AsyncConnection) -> Registry:
+    """The registry as it stands, ordered by number."""
+    t, d, m = things.c, datastreams.c, movers.c
+    rows = await connection.execute(
+        sa.select(d.id, d.key, t.name, d.name, d.property, d.unit, t.domain, t.kind, t.lon, t.lat, t.commune)
+        .join_from(datastreams, things).order_by(d.id))
+    series = tuple(DatastreamInfo(*row) for row in rows)
+    rows = await connection.execute(sa.select(m.id, m.key, m.name, m.kind, m.domain, m.properties).order_by(m.id))
+    moving = tuple(MoverInfo(*row) for row in rows)
+    return Registry(series, moving, {s.key: s.id for s in series}, {m.key: m.id for m in moving})
+
+
+def _insert(connection: AsyncConnection, table: sa.Table) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+async def _upsert(connection: AsyncConnection, table: sa.Table, unique: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows; a row whose `unique` column exists already has its given columns updated."""
+    for shape in {tuple(sorted(row)) for row in rows}:
+        group = [row for row in rows if tuple(sorted(row)) == shape]
+        statement = _insert(connection, table)
+        changed = {c: statement.excluded[c] for c in shape if c not in (unique, "created")}
+        statement = statement.on_conflict_do_update(index_elements=[unique], set_=changed) if changed \
+            else statement.on_conflict_do_nothing(index_elements=[unique])
+        await connection.execute(statement, group)
+
+
+async def register_things(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    """Create or update things.
+
+    Args:
+        connection: in a write transaction.
+        rows: columns of `things`; `name` is required, the rest optional.
+
+    Raises:
+        InputError: a name is not allowed; the message says which row.
+    """
+    stamped = []
+    for index, row in enumerate(rows):
+        if not valid_name(str(row.get("name", ""))):
+            raise InputError(f"{row.get('name')!r} is not a name for a thing", where=f"row {index}",
+                             hint="use letters, digits and . : @ - _, at most 128")
+        stamped.append({**row, "created": now_us()})
+    if stamped:
+        await _upsert(connection, things, "name", stamped)
+
+
+async def register_datastreams(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    """Create or update datastreams, and with them things that do not exist yet.
+
+    Args:
+        connection: in a write transaction.
+        rows: `key` as `thing/name`; optionally `property` and `unit`.
+
+    Raises:
+        InputError: a key is not `thing/name`.
+    """
+    names: dict[str, None] = {}
+    for index, row in enumerate(rows):
+        thing, slash, name = str(row.get("key", "")).partition("/")
+        if not slash or not valid_name(thing) or not valid_name(name):
+            raise InputError(f"{row.get('key')!r} is not a datastream key", where=f"row {index}",
+                             hint="write thing/datastream")
+        names[thing] = None
+    if not names:
+        return
+    known: dict[str, int] = {}
+    async def find() -> None:
+        wanted = [name for name in names if name not in known]
+        for start in range(0, len(wanted), 500):
+            found = await connection.execute(
+                sa.select(things.c.name, things.c.id).where(things.c.name.in_(wanted[start:start + 500])))
+            known.update((name, number) for name, number in found)
+    await find()
+    await register_things(connection, [{"name": name} for name in names if name not in known])
+    await find()
+    stamp = now_us()
+    await _upsert(connection, datastreams, "key", [
+        {**row, "thing_id": known[row["key"].partition("/")[0]], "name": row["key"].partition("/")[2],
+         "created": stamp} for row in rows])
+
+
+async def register_movers(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    """Create or update movers; `key` is required, the other columns of `movers` optional."""
+    for index, row in enumerate(rows):
+        if not valid_name(str(row.get("key", ""))):
+            raise InputError(f"{row.get('key')!r} is not a name for a mover", where=f"row {index}")
+    if rows:
+        stamp = now_us()
+        await _upsert(connection, movers, "key", [{**row, "created": stamp} for row in rows])

@@ -1,0 +1,1 @@
+"""The data behind the province's 3D scene."""

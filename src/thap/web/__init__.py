@@ -1,0 +1,1 @@
+"""The HTTP application: assembly, sign-in, live stream, errors."""
