@@ -1,0 +1,1 @@
+"""Routes of the HTTP API, a file per noun; each exposes `router`."""
