@@ -12,14 +12,36 @@ from thap.kernel.errors import ThapError
 
 __all__ = ["build", "run"]
 
-NOUNS = ("up", "replay", "query", "rules", "backtest", "alarms", "things", "quarantine", "dead_letters", "places",
-         "demo", "tokens", "watch", "doctor", "settings", "roles")
+NOUNS = (
+    "up",
+    "replay",
+    "query",
+    "rules",
+    "backtest",
+    "alarms",
+    "things",
+    "quarantine",
+    "dead_letters",
+    "places",
+    "demo",
+    "tokens",
+    "watch",
+    "doctor",
+    "settings",
+    "roles",
+)
 
 
 def build() -> typer.Typer:
     """The whole command tree."""
-    app = typer.Typer(name="thap", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                      help="Tháp, an open operations centre for a province.", rich_markup_mode="rich")
+    app = typer.Typer(
+        name="thap",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Tháp, an open operations centre for a province.",
+        rich_markup_mode="rich",
+    )
     for noun in NOUNS:
         try:
             module = importlib.import_module(f"thap.cli.{noun}")

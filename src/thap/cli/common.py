@@ -19,14 +19,28 @@ from thap.kernel.errors import NotFoundError, ThapError, UnauthenticatedError, U
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings, load_settings
 
-__all__ = ["Data", "Json", "RunFile", "api", "api_json", "call", "console", "emit", "fail", "open_bus", "open_records", "read_run_file",
-           "run_async"]
+__all__ = [
+    "Data",
+    "Json",
+    "RunFile",
+    "api",
+    "api_json",
+    "call",
+    "console",
+    "emit",
+    "fail",
+    "open_bus",
+    "open_records",
+    "read_run_file",
+    "run_async",
+]
 
 T = TypeVar("T")
 
 console = Console()
-Data = Annotated[Path | None, typer.Option("--data", help="Data directory [env THAP_HOME; ./thap-data].",
-                                           show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data directory [env THAP_HOME; ./thap-data].", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -59,8 +73,11 @@ def read_run_file(settings: Settings) -> RunFile:
         run = RunFile(**body)
         Path(f"/proc/{run.pid}").stat()
     except (OSError, ValueError, TypeError):
-        raise UnavailableError("no centre is running here", where=str(settings.data),
-                               hint="start it with `thap up`, or name its directory with --data") from None
+        raise UnavailableError(
+            "no centre is running here",
+            where=str(settings.data),
+            hint="start it with `thap up`, or name its directory with --data",
+        ) from None
     return run
 
 
@@ -77,8 +94,9 @@ def call(method: str, path: str, data: Path | None = None, **arguments: Any) -> 
 def api(data: Path | None = None) -> httpx.Client:
     """An HTTP client of the running centre, signed in as the local administrator."""
     run = read_run_file(load_settings(data))
-    return httpx.Client(base_url=run.http, headers={"Authorization": f"Bearer {run.token}"}, timeout=60,
-                        trust_env=False)
+    return httpx.Client(
+        base_url=run.http, headers={"Authorization": f"Bearer {run.token}"}, timeout=60, trust_env=False
+    )
 
 
 def api_json(response: httpx.Response) -> Any:
@@ -106,8 +124,9 @@ def open_records(settings: Settings) -> Records:
         UnavailableError: there is no centre in this directory.
     """
     if settings.records_url is None and not (settings.data / "records.sqlite").exists():
-        raise UnavailableError("there is no centre in this directory yet", where=str(settings.data),
-                               hint="`thap up` makes one")
+        raise UnavailableError(
+            "there is no centre in this directory yet", where=str(settings.data), hint="`thap up` makes one"
+        )
     return Records.open(settings)
 
 
@@ -131,5 +150,3 @@ def fail(error: ThapError, as_json: bool = False) -> NoReturn:
     else:
         Console(stderr=True, highlight=False).print(f"[bold red]error[/] {error}", markup=True)
     raise SystemExit(1)
-
-

@@ -7,6 +7,7 @@ Streams of a centre:
 | `JOURNAL`     | `journal.<kind>`      | blocks of accepted records, in the order they took effect  |
 | `QUARANTINE`  | `quarantine.<kind>`   | records of names nobody admitted yet, JSON                 |
 | `DEAD`        | `dead.<door or stage>`| records that could not be taken, with the reason, JSON     |
+| `MARKS`       | `marks.<name>`        | how far a reader outside the journal came; one message each |
 | `$MQTT_msgs`  | `$MQTT.msgs.>`        | the MQTT door's inbox: PUBACK is sent once a message is in it |
 
 Subjects of core NATS (not kept): `centre.live.<what>` announcements, `centre.stats.<role>` heartbeats,
@@ -43,9 +44,9 @@ from nats.js.errors import APIError, NotFoundError
 from thap.kernel.errors import DiskFullError, UnavailableError
 from thap.kernel.settings import JournalSettings
 
-__all__ = ["DEAD", "JOURNAL", "MQTT_INBOX", "QUARANTINE", "Bus", "Entry"]
+__all__ = ["DEAD", "JOURNAL", "MARKS", "MQTT_INBOX", "QUARANTINE", "Bus", "Entry"]
 
-JOURNAL, QUARANTINE, DEAD, MQTT_INBOX = "JOURNAL", "QUARANTINE", "DEAD", "$MQTT_msgs"
+JOURNAL, QUARANTINE, DEAD, MARKS, MQTT_INBOX = "JOURNAL", "QUARANTINE", "DEAD", "MARKS", "$MQTT_msgs"
 
 _log = structlog.get_logger(__name__)
 _NO_ROOM = (10023, 10047, 10077, 10122)  # insufficient resources, storage exceeded, stream store failed, max bytes
@@ -88,17 +89,28 @@ class Bus:
             async with asyncio.timeout(patience_s):
                 while True:
                     try:
-                        await client.connect(url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.2,
-                                             ping_interval=5, max_outstanding_pings=3, error_cb=quiet,
-                                             pending_size=64 * 1024 * 1024, allow_reconnect=True,
-                                             connect_timeout=2)
+                        await client.connect(
+                            url,
+                            name=name,
+                            max_reconnect_attempts=-1,
+                            reconnect_time_wait=1,
+                            ping_interval=5,
+                            max_outstanding_pings=3,
+                            error_cb=quiet,
+                            pending_size=64 * 1024 * 1024,
+                            allow_reconnect=True,
+                            connect_timeout=2,
+                        )
                         break
-                    except (OSError, NatsError, asyncio.TimeoutError):
+                    except (TimeoutError, OSError, NatsError):
                         client = Client()
                         await asyncio.sleep(0.1)
         except TimeoutError:
-            raise UnavailableError("the stream does not answer", where=url.rpartition("@")[2],
-                                   hint="is the centre running? `thap up` starts it") from None
+            raise UnavailableError(
+                "the stream does not answer",
+                where=url.rpartition("@")[2],
+                hint="is the centre running? `thap up` starts it",
+            ) from None
         return cls(client)
 
     async def close(self) -> None:
@@ -113,16 +125,46 @@ class Bus:
         limit = int(settings.max_gib * 2**30)
         keep = settings.keep_hours * 3600
         wanted = [
-            StreamConfig(name=JOURNAL, subjects=["journal.>"], max_bytes=limit, max_age=keep,
-                         discard=DiscardPolicy.OLD, duplicate_window=120, allow_direct=True),
-            StreamConfig(name=QUARANTINE, subjects=["quarantine.>"], max_bytes=max(limit // 10, 2**26),
-                         discard=DiscardPolicy.NEW, allow_direct=True),
-            StreamConfig(name=DEAD, subjects=["dead.>"], max_bytes=max(limit // 10, 2**26),
-                         discard=DiscardPolicy.OLD, allow_direct=True),
+            StreamConfig(
+                name=JOURNAL,
+                subjects=["journal.>"],
+                max_bytes=limit,
+                max_age=keep,
+                discard=DiscardPolicy.OLD,
+                duplicate_window=120,
+                allow_direct=True,
+            ),
+            StreamConfig(
+                name=QUARANTINE,
+                subjects=["quarantine.>"],
+                max_bytes=max(limit // 10, 2**26),
+                discard=DiscardPolicy.NEW,
+                allow_direct=True,
+            ),
+            StreamConfig(
+                name=DEAD,
+                subjects=["dead.>"],
+                max_bytes=max(limit // 10, 2**26),
+                discard=DiscardPolicy.OLD,
+                allow_direct=True,
+            ),
+            StreamConfig(
+                name=MARKS,
+                subjects=["marks.>"],
+                max_msgs_per_subject=1,
+                max_bytes=2**24,
+                discard=DiscardPolicy.OLD,
+                allow_direct=True,
+            ),
             # The MQTT server would make its inbox forget what nobody subscribed to; made beforehand with
             # limits instead, it keeps every acknowledged message for the door to read by sequence.
-            StreamConfig(name=MQTT_INBOX, subjects=["$MQTT.msgs.>"], max_bytes=max(limit // 5, 2**26),
-                         max_age=keep, discard=DiscardPolicy.OLD),
+            StreamConfig(
+                name=MQTT_INBOX,
+                subjects=["$MQTT.msgs.>"],
+                max_bytes=max(limit // 5, 2**26),
+                max_age=keep,
+                discard=DiscardPolicy.OLD,
+            ),
         ]
         for config in wanted:
             config.storage, config.retention = StorageType.FILE, RetentionPolicy.LIMITS
@@ -144,9 +186,10 @@ class Bus:
             if error.err_code in _NO_ROOM or "space" in str(error.description).lower():
                 raise DiskFullError("the journal has no room left", hint="free disk space") from None
             raise UnavailableError(f"the stream refused: {error.description}") from None
-        except (NatsError, NoRespondersError, asyncio.TimeoutError, OSError) as error:
-            raise UnavailableError(f"the stream did not answer: {type(error).__name__}",
-                                   hint="try again in a moment") from None
+        except (TimeoutError, NatsError, NoRespondersError, OSError) as error:
+            raise UnavailableError(
+                f"the stream did not answer: {type(error).__name__}", hint="try again in a moment"
+            ) from None
         return int(ack.seq)
 
     async def last_seq(self, stream: str) -> int:
@@ -161,8 +204,18 @@ class Bus:
             return None
         return Entry(raw.seq or 0, raw.subject or subject, raw.data or b"", raw.headers, 0, 0)
 
-    async def read(self, stream: str, after: int, *, subject: str | None = None,
-                   stop_at_end: bool = False) -> AsyncIterator[list[Entry]]:
+    async def mark(self, name: str, value: int) -> None:
+        """Remember durably how far a reader came. Raises as `append`."""
+        await self.append(f"marks.{name}", str(value).encode())
+
+    async def marked(self, name: str) -> int:
+        """What `mark` last remembered, 0 at first."""
+        entry = await self.last_of(MARKS, f"marks.{name}")
+        return 0 if entry is None else int(entry.payload)
+
+    async def read(
+        self, stream: str, after: int, *, subject: str | None = None, stop_at_end: bool = False
+    ) -> AsyncIterator[list[Entry]]:
         """Messages with a sequence above `after`, in order, each exactly once, in groups as they arrive.
 
         Goes on over reconnections and server restarts. Backpressure: the server sends no more than about
@@ -178,8 +231,11 @@ class Bus:
                 if entries:
                     after = entries[-1].seq
                     yield entries if end is None else [e for e in entries if e.seq <= end]
-                if end is not None and (after >= end or (entries and entries[-1].pending == 0)
-                                        or (not entries and await reader.caught_up(after, end))):
+                if end is not None and (
+                    after >= end
+                    or (entries and entries[-1].pending == 0)
+                    or (not entries and await reader.caught_up(after, end))
+                ):
                     return
         finally:
             await reader.stop()
@@ -197,12 +253,15 @@ class Bus:
         """
         try:
             return bytes((await self.client.request(subject, payload, timeout=timeout_s)).data)
-        except (NatsError, asyncio.TimeoutError, OSError):
-            raise UnavailableError(f"no part of the centre answers {subject.removeprefix('centre.ask.')}",
-                                   hint="`thap doctor` says what is down") from None
+        except (TimeoutError, NatsError, OSError):
+            raise UnavailableError(
+                f"no part of the centre answers {subject.removeprefix('centre.ask.')}",
+                hint="`thap doctor` says what is down",
+            ) from None
 
     async def answer(self, subject: str, handler: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Answer requests on a subject for as long as the bus is open."""
+
         async def respond(message: Msg) -> None:
             try:
                 await message.respond(await handler(message.data))
@@ -213,6 +272,7 @@ class Bus:
 
     async def listen(self, subject: str, handler: Callable[[str, bytes], Awaitable[None]]) -> None:
         """Call `handler(subject, payload)` for every announcement."""
+
         async def hear(message: Msg) -> None:
             await handler(message.subject, message.data)
 
@@ -255,18 +315,31 @@ class _Reader:
             self._ready.set()
 
         self._subscription = await self._bus.client.subscribe(
-            inbox, cb=hear, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        info = await self._bus.js.add_consumer(self._stream, ConsumerConfig(
-            deliver_subject=inbox, ack_policy=AckPolicy.NONE, filter_subject=self._subject,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1, mem_storage=True,
-            flow_control=True, idle_heartbeat=1.0, max_deliver=1, num_replicas=1, inactive_threshold=30))
+            inbox, cb=hear, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        info = await self._bus.js.add_consumer(
+            self._stream,
+            ConsumerConfig(
+                deliver_subject=inbox,
+                ack_policy=AckPolicy.NONE,
+                filter_subject=self._subject,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=after + 1,
+                mem_storage=True,
+                flow_control=True,
+                idle_heartbeat=1.0,
+                max_deliver=1,
+                num_replicas=1,
+                inactive_threshold=30,
+            ),
+        )
         self._consumer = info.name
 
     async def caught_up(self, after: int, end: int) -> bool:
         """Whether nothing on the subject lies between `after` and `end`."""
         try:
             info = await self._bus.js.consumer_info(self._stream, self._consumer)
-        except (NatsError, asyncio.TimeoutError):
+        except (TimeoutError, NatsError):
             return False
         return info.num_pending == 0 and not self._queue
 
@@ -281,7 +354,7 @@ class _Reader:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._ready.wait(), 0.5)
             return await self._drain(after)
-        except (NatsError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             _log.debug("reading paused", stream=self._stream, error=repr(error))
             self._subscription = None
             await asyncio.sleep(0.2)
@@ -304,10 +377,9 @@ class _Reader:
                 if delivered != self._delivered:  # a message went missing on the way
                     await self.stop()
                     break
-                entries.append(Entry(seq, message.subject, message.data, message.headers,
-                                     int(tokens[-2]) // 1000, int(tokens[-1])))
+                entries.append(
+                    Entry(seq, message.subject, message.data, message.headers, int(tokens[-2]) // 1000, int(tokens[-1]))
+                )
             elif message.reply:  # flow control: the server waits until we got this far
                 await self._bus.client.publish(message.reply)
         return entries
-
-

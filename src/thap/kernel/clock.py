@@ -8,8 +8,19 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from thap.kernel.errors import InputError
 
-__all__ = ["DAY_US", "HOUR_US", "MINUTE_US", "SECOND_US", "VIETNAM", "from_us", "iso", "now_us",
-           "parse_duration_us", "parse_time_us", "to_us"]
+__all__ = [
+    "DAY_US",
+    "HOUR_US",
+    "MINUTE_US",
+    "SECOND_US",
+    "VIETNAM",
+    "from_us",
+    "iso",
+    "now_us",
+    "parse_duration_us",
+    "parse_time_us",
+    "to_us",
+]
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -20,8 +31,7 @@ VIETNAM = timezone(timedelta(hours=7), "+07")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
-_UNIT_US = {"ms": 1000, "s": SECOND_US, "m": MINUTE_US, "min": MINUTE_US, "h": HOUR_US, "d": DAY_US,
-            "w": 7 * DAY_US}
+_UNIT_US = {"ms": 1000, "s": SECOND_US, "m": MINUTE_US, "min": MINUTE_US, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
 
 
 def now_us() -> int:
@@ -67,8 +77,7 @@ def parse_time_us(value: str | float | datetime) -> int:
             try:
                 value = float(text)
             except ValueError:
-                raise InputError(f"{value!r} is not a time", hint="write ISO 8601, as 2026-11-22T08:00:00Z") \
-                    from None
+                raise InputError(f"{value!r} is not a time", hint="write ISO 8601, as 2026-11-22T08:00:00Z") from None
     number = float(value)
     if not abs(number) < 1e20:
         raise InputError(f"{value!r} is not a time")

@@ -31,6 +31,8 @@ class MqttUser:
     name: str
     password_hash: str
     """bcrypt, as `$2b$…`; nats-server reads `$2a$`, which is the same function."""
+    publish: tuple[str, ...] = ("thap.v1.>",)
+    """Subjects it may publish on."""
 
 
 def find_nats_server() -> str:
@@ -98,15 +100,17 @@ class NatsServer:
                 try:
                     probe.bind((self._settings.host, self.mqtt_port))
                 except OSError as error:
-                    raise BusyError(f"MQTT port {self.mqtt_port} cannot be used: {error.strerror}",
-                                    hint="choose another with --mqtt-port, or 0 for a free one") from None
+                    raise BusyError(
+                        f"MQTT port {self.mqtt_port} cannot be used: {error.strerror}",
+                        hint="choose another with --mqtt-port, or 0 for a free one",
+                    ) from None
         self._write_config()
 
     def set_mqtt_users(self, users: list[MqttUser]) -> None:
         """Replace the device accounts; a running server takes them at once, without dropping connections."""
         self._settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._users.touch(mode=0o600)
-        self._users.write_text(json.dumps([[u.name, u.password_hash] for u in users]))
+        self._users.write_text(json.dumps([[u.name, u.password_hash, u.publish] for u in users]))
         if self.port:
             self._write_config()
         if self._process is not None and self._process.poll() is None:
@@ -117,17 +121,31 @@ class NatsServer:
         sync = "always" if settings.journal.durability == "power" else "2m"
         store_gib = max(1, round(settings.journal.max_gib * 1.5 + 1))
         internal = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode().replace("$2b$", "$2a$", 1)
-        users = [{"user": INTERNAL_USER, "password": internal}]
+        users: list[dict[str, object]] = [{"user": INTERNAL_USER, "password": internal}]
         if self._users.exists():
-            users += [{"user": name, "password": hashed.replace("$2b$", "$2a$", 1),
-                       "permissions": {"publish": ["thap.v1.>"], "subscribe": {"deny": [">"]}}}
-                      for name, hashed in json.loads(self._users.read_text())]
+            users += [
+                {
+                    "user": name,
+                    "password": hashed.replace("$2b$", "$2a$", 1),
+                    "permissions": {"publish": publish, "subscribe": {"deny": [">"]}},
+                }
+                for name, hashed, publish in json.loads(self._users.read_text())
+            ]
         config: dict[str, object] = {
-            "listen": f"127.0.0.1:{self.port}", "server_name": "thap", "max_payload": 8 * 2**20,
-            "max_pending": 256 * 2**20, "write_deadline": "10s",
-            "jetstream": {"store_dir": str(settings.journal_dir), "max_memory_store": 128 * 2**20,
-                          "max_file_store": store_gib * 2**30, "sync_interval": sync},
-            "authorization": {"users": users}, "log_file": str(self._log), "log_size_limit": 8 * 2**20,
+            "listen": f"127.0.0.1:{self.port}",
+            "server_name": "thap",
+            "max_payload": 8 * 2**20,
+            "max_pending": 256 * 2**20,
+            "write_deadline": "10s",
+            "jetstream": {
+                "store_dir": str(settings.journal_dir),
+                "max_memory_store": 128 * 2**20,
+                "max_file_store": store_gib * 2**30,
+                "sync_interval": sync,
+            },
+            "authorization": {"users": users},
+            "log_file": str(self._log),
+            "log_size_limit": 8 * 2**20,
         }
         if self.mqtt_port:
             config["mqtt"] = {"listen": f"{settings.host}:{self.mqtt_port}"}
@@ -143,8 +161,12 @@ class NatsServer:
         if not self.port:
             self.prepare()
         self._process = subprocess.Popen(
-            [find_nats_server(), "-c", str(self._config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True)
+            [find_nats_server(), "-c", str(self._config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

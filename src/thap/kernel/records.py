@@ -18,10 +18,15 @@ from thap.kernel.settings import Settings
 
 __all__ = ["Records", "metadata"]
 
-metadata = MetaData(naming_convention={
-    "ix": "ix_%(column_0_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s"})
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 
 class Records:
@@ -49,8 +54,13 @@ class Records:
         def _prepare(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # the driver must not begin transactions by itself
             cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", f"synchronous={level}", "foreign_keys=ON",
-                           "busy_timeout=10000", "temp_store=MEMORY"):
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={level}",
+                "foreign_keys=ON",
+                "busy_timeout=10000",
+                "temp_store=MEMORY",
+            ):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 

@@ -16,8 +16,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from thap.kernel.errors import SettingsError
 
-__all__ = ["AisSettings", "DoorSettings", "EngineSettings", "HistorySettings", "JournalSettings", "Settings",
-           "data_directory", "load_settings"]
+__all__ = [
+    "AisSettings",
+    "DoorSettings",
+    "EngineSettings",
+    "HistorySettings",
+    "JournalSettings",
+    "Settings",
+    "data_directory",
+    "load_settings",
+]
 
 
 class _Section(BaseModel):
@@ -28,16 +36,31 @@ class JournalSettings(_Section):
     """The stream every record is appended to before it is acknowledged."""
 
     durability: Literal["process", "power"] = Field(
-        "power", description="What an acknowledged record survives: `process`, the end of any process "
-        "(kill -9); `power`, also the loss of power, at the cost of one fsync for each block.")
-    keep_hours: int = Field(72, ge=24, le=24 * 365, description="Hours a record stays in the journal; "
-                            "history must have written and synced it long before.")
-    max_gib: float = Field(20.0, gt=0, description="Largest size of the journal on disk, GiB. When it is "
-                           "full the oldest records, long in history, make room.")
-    reserve_mib: int = Field(256, ge=1, description="Free disk space, MiB, under which doors answer 503 "
-                             "instead of taking records they might not keep.")
-    url: str | None = Field(None, description="Address of a NATS cluster to use instead of the child "
-                            "server, as nats://user:password@host:4222.")
+        "power",
+        description="What an acknowledged record survives: `process`, the end of any process "
+        "(kill -9); `power`, also the loss of power, at the cost of one fsync for each block.",
+    )
+    keep_hours: int = Field(
+        72,
+        ge=24,
+        le=24 * 365,
+        description="Hours a record stays in the journal; history must have written and synced it long before.",
+    )
+    max_gib: float = Field(
+        20.0,
+        gt=0,
+        description="Largest size of the journal on disk, GiB. When it is "
+        "full the oldest records, long in history, make room.",
+    )
+    reserve_mib: int = Field(
+        256,
+        ge=1,
+        description="Free disk space, MiB, under which doors answer 503 instead of taking records they might not keep.",
+    )
+    url: str | None = Field(
+        None,
+        description="Address of a NATS cluster to use instead of the child server, as nats://user:password@host:4222.",
+    )
 
 
 class HistorySettings(_Section):
@@ -45,15 +68,25 @@ class HistorySettings(_Section):
 
     flush_ms: int = Field(1000, ge=50, le=60_000, description="How long records gather before one write.")
     flush_rows: int = Field(500_000, ge=1000, description="Rows that trigger a write at once.")
-    inline_rows: int = Field(500, ge=0, description="Writes of fewer rows are kept in the catalogue until "
-                             "they are worth a file.")
+    inline_rows: int = Field(
+        500, ge=0, description="Writes of fewer rows are kept in the catalogue until they are worth a file."
+    )
     compact_minutes: float = Field(10, gt=0, description="Minutes between two compactions.")
     keep_days: dict[str, int] = Field(
-        default_factory=lambda: {"observation": 3650, "position": 730, "sighting": 365, "article": 1825,
-                                 "report": 3650},
-        description="Days each kind of record is kept; 0 keeps it for ever.")
-    catalogue: str | None = Field(None, description="DuckLake catalogue elsewhere, as `postgres:dbname=…`; "
-                                  "by default an SQLite file in the data directory.")
+        default_factory=lambda: {
+            "observation": 3650,
+            "position": 730,
+            "sighting": 365,
+            "article": 1825,
+            "report": 3650,
+        },
+        description="Days each kind of record is kept; 0 keeps it for ever.",
+    )
+    catalogue: str | None = Field(
+        None,
+        description="DuckLake catalogue elsewhere, as `postgres:dbname=…`; "
+        "by default an SQLite file in the data directory.",
+    )
     memory_mib: int = Field(512, ge=128, description="Memory DuckDB may use in one process, MiB.")
 
 
@@ -62,12 +95,21 @@ class EngineSettings(_Section):
 
     batch_ms: int = Field(10, ge=1, le=1000, description="How long records may gather into one micro-batch.")
     batch_rows: int = Field(100_000, ge=100, description="Rows that close a micro-batch at once.")
-    checkpoint_s: float = Field(10.0, ge=0.5, le=600, description="Seconds between two checkpoints of "
-                                "detector state; after a crash at most this much is read again.")
-    allowed_lateness_s: float = Field(0.0, ge=0, description="Seconds a rule waits for records that come out "
-                                      "of order before it judges, unless the rule says otherwise.")
-    stall_s: float = Field(20.0, ge=2, description="Seconds a stage may stand still with work waiting "
-                           "before the watchdog restarts it.")
+    checkpoint_s: float = Field(
+        10.0,
+        ge=0.5,
+        le=600,
+        description="Seconds between two checkpoints of detector state; after a crash at most this much is read again.",
+    )
+    allowed_lateness_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds a rule waits for records that come out "
+        "of order before it judges, unless the rule says otherwise.",
+    )
+    stall_s: float = Field(
+        20.0, ge=2, description="Seconds a stage may stand still with work waiting before the watchdog restarts it."
+    )
 
 
 class AisSettings(_Section):
@@ -85,13 +127,21 @@ class DoorSettings(_Section):
         default_factory=lambda: ["mmsi-*"],
         description="Patterns of unknown things and movers that are admitted at once, with a line in the "
         "log; all others wait in quarantine. By default vessels heard on AIS, whose numbers are assigned "
-        "by the ITU.")
+        "by the ITU.",
+    )
     max_body_mib: float = Field(16.0, gt=0, le=1024, description="Largest HTTP body, MiB, after unpacking.")
     future_s: float = Field(900.0, ge=0, description="Seconds a record's time may lie ahead of the clock.")
-    earliest: str = Field("1900-01-01T00:00:00Z", description="Records before this time are refused. The two "
-                          "days after 1970-01-01 are refused always: they are a clock that was never set.")
-    unknown_names: int = Field(10_000, ge=1, description="Unknown names listed in quarantine at once; records "
-                               "of further names go to the dead-letter stream.")
+    earliest: str = Field(
+        "1900-01-01T00:00:00Z",
+        description="Records before this time are refused. The two "
+        "days after 1970-01-01 are refused always: they are a clock that was never set.",
+    )
+    unknown_names: int = Field(
+        10_000,
+        ge=1,
+        description="Unknown names listed in quarantine at once; records "
+        "of further names go to the dead-letter stream.",
+    )
     mqtt: bool = Field(True, description="Whether the MQTT door is open.")
     ais: AisSettings = Field(default_factory=AisSettings)
 
@@ -107,8 +157,11 @@ class Settings(BaseSettings):
     mqtt_port: int = Field(1883, ge=0, le=65535, description="MQTT port; 0 picks a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
-    records_url: str | None = Field(None, description="Database of records elsewhere, as "
-                                    "postgresql+asyncpg://…; by default SQLite in the data directory.")
+    records_url: str | None = Field(
+        None,
+        description="Database of records elsewhere, as "
+        "postgresql+asyncpg://…; by default SQLite in the data directory.",
+    )
     journal: JournalSettings = Field(default_factory=JournalSettings)
     history: HistorySettings = Field(default_factory=HistorySettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
@@ -192,7 +245,10 @@ def load_settings(data: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting `{name}`: {first['msg']}", where=str(path),
-                            hint="`thap settings` lists every setting with its bounds") from None
+        raise SettingsError(
+            f"setting `{name}`: {first['msg']}",
+            where=str(path),
+            hint="`thap settings` lists every setting with its bounds",
+        ) from None
     finally:
         _CommandLine.current = {}

@@ -12,8 +12,13 @@ from thap.kernel.records import Records, metadata
 
 __all__ = ["create_tables", "load_tables"]
 
-OWNERS = ("thap.kernel.tokens", "thap.kernel.places_records", "thap.observe.registry", "thap.detect.records",
-          "thap.respond.records")
+OWNERS = (
+    "thap.kernel.tokens",
+    "thap.kernel.places_records",
+    "thap.observe.registry",
+    "thap.detect.records",
+    "thap.respond.records",
+)
 
 
 def load_tables() -> None:

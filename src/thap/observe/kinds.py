@@ -17,8 +17,18 @@ import pyarrow as pa
 
 from thap.kernel.errors import CorruptError
 
-__all__ = ["BLOCK_VERSION", "SCHEMAS", "Floats", "Ints", "Kind", "Longs", "ObservationBatch",
-           "PositionBatch", "decode_block", "encode_block"]
+__all__ = [
+    "BLOCK_VERSION",
+    "SCHEMAS",
+    "Floats",
+    "Ints",
+    "Kind",
+    "Longs",
+    "ObservationBatch",
+    "PositionBatch",
+    "decode_block",
+    "encode_block",
+]
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -39,42 +49,52 @@ class Kind(StrEnum):
 
 
 SCHEMAS: dict[Kind, pa.Schema] = {
-    Kind.OBSERVATION: pa.schema([
-        pa.field("datastream", pa.int32(), nullable=False),   # registry number
-        pa.field("time", _TIME, nullable=False),              # phenomenon time
-        pa.field("result", pa.float64(), nullable=False),     # in the datastream's unit
-    ]),
-    Kind.POSITION: pa.schema([
-        pa.field("mover", pa.int32(), nullable=False),        # registry number
-        pa.field("time", _TIME, nullable=False),
-        pa.field("lon", pa.float64(), nullable=False),        # degrees, WGS 84
-        pa.field("lat", pa.float64(), nullable=False),
-        pa.field("speed_kn", pa.float32()),                   # over ground, knots; NaN unknown
-        pa.field("course_deg", pa.float32()),                 # over ground, from north; NaN unknown
-    ]),
-    Kind.SIGHTING: pa.schema([
-        pa.field("camera", pa.int32(), nullable=False),
-        pa.field("time", _TIME, nullable=False),
-        pa.field("track", pa.int64(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),       # class of the thing seen
-        pa.field("action", pa.string(), nullable=False),      # what it did: crossed, stopped, …
-        pa.field("detail", pa.string()),                      # JSON
-    ]),
-    Kind.ARTICLE: pa.schema([
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("time", _TIME, nullable=False),
-        pa.field("url", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-    ]),
-    Kind.REPORT: pa.schema([
-        pa.field("report", pa.string(), nullable=False),      # receipt number
-        pa.field("time", _TIME, nullable=False),
-        pa.field("lon", pa.float64()),
-        pa.field("lat", pa.float64()),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("media", pa.string()),                       # JSON list of attachment hashes
-    ]),
+    Kind.OBSERVATION: pa.schema(
+        [
+            pa.field("datastream", pa.int32(), nullable=False),  # registry number
+            pa.field("time", _TIME, nullable=False),  # phenomenon time
+            pa.field("result", pa.float64(), nullable=False),  # in the datastream's unit
+        ]
+    ),
+    Kind.POSITION: pa.schema(
+        [
+            pa.field("mover", pa.int32(), nullable=False),  # registry number
+            pa.field("time", _TIME, nullable=False),
+            pa.field("lon", pa.float64(), nullable=False),  # degrees, WGS 84
+            pa.field("lat", pa.float64(), nullable=False),
+            pa.field("speed_kn", pa.float32()),  # over ground, knots; NaN unknown
+            pa.field("course_deg", pa.float32()),  # over ground, from north; NaN unknown
+        ]
+    ),
+    Kind.SIGHTING: pa.schema(
+        [
+            pa.field("camera", pa.int32(), nullable=False),
+            pa.field("time", _TIME, nullable=False),
+            pa.field("track", pa.int64(), nullable=False),
+            pa.field("label", pa.string(), nullable=False),  # class of the thing seen
+            pa.field("action", pa.string(), nullable=False),  # what it did: crossed, stopped, …
+            pa.field("detail", pa.string()),  # JSON
+        ]
+    ),
+    Kind.ARTICLE: pa.schema(
+        [
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("time", _TIME, nullable=False),
+            pa.field("url", pa.string(), nullable=False),
+            pa.field("title", pa.string(), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+        ]
+    ),
+    Kind.REPORT: pa.schema(
+        [
+            pa.field("report", pa.string(), nullable=False),  # receipt number
+            pa.field("time", _TIME, nullable=False),
+            pa.field("lon", pa.float64()),
+            pa.field("lat", pa.float64()),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("media", pa.string()),  # JSON list of attachment hashes
+        ]
+    ),
 }
 
 
@@ -124,15 +144,21 @@ class ObservationBatch:
 
     def take(self, rows: npt.NDArray[Any]) -> ObservationBatch:
         """The rows with these indices, or where this mask is true."""
-        return ObservationBatch(self.datastream[rows], self.time[rows], self.result[rows],
-                                self.received[rows], self.seq[rows])
+        return ObservationBatch(
+            self.datastream[rows], self.time[rows], self.result[rows], self.received[rows], self.seq[rows]
+        )
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, received: int, seq: int) -> ObservationBatch:
         """A decoded block with its door time and journal sequence."""
         rows = batch.num_rows
-        return cls(batch.column(0).to_numpy(), batch.column(1).cast(pa.int64()).to_numpy(),
-                   batch.column(2).to_numpy(), np.full(rows, received, np.int64), np.full(rows, seq, np.int64))
+        return cls(
+            batch.column(0).to_numpy(),
+            batch.column(1).cast(pa.int64()).to_numpy(),
+            batch.column(2).to_numpy(),
+            np.full(rows, received, np.int64),
+            np.full(rows, seq, np.int64),
+        )
 
     @classmethod
     def join(cls, batches: list[ObservationBatch]) -> ObservationBatch:
@@ -140,7 +166,9 @@ class ObservationBatch:
         if len(batches) == 1:
             return batches[0]
         if not batches:
-            return cls(*(np.empty(0, t) for t in (np.int32, np.int64, np.float64, np.int64, np.int64)))
+            return cls(
+                np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64)
+            )
         return cls(*(np.concatenate([getattr(b, name) for b in batches]) for name in cls.__slots__))
 
 
@@ -168,10 +196,16 @@ class PositionBatch:
     def of(cls, batch: pa.RecordBatch, received: int, seq: int) -> PositionBatch:
         """A decoded block with its door time and journal sequence."""
         rows = batch.num_rows
-        return cls(batch.column(0).to_numpy(), batch.column(1).cast(pa.int64()).to_numpy(),
-                   batch.column(2).to_numpy(), batch.column(3).to_numpy(),
-                   batch.column(4).to_numpy(zero_copy_only=False), batch.column(5).to_numpy(zero_copy_only=False),
-                   np.full(rows, received, np.int64), np.full(rows, seq, np.int64))
+        return cls(
+            batch.column(0).to_numpy(),
+            batch.column(1).cast(pa.int64()).to_numpy(),
+            batch.column(2).to_numpy(),
+            batch.column(3).to_numpy(),
+            batch.column(4).to_numpy(zero_copy_only=False),
+            batch.column(5).to_numpy(zero_copy_only=False),
+            np.full(rows, received, np.int64),
+            np.full(rows, seq, np.int64),
+        )
 
     @classmethod
     def join(cls, batches: list[PositionBatch]) -> PositionBatch:
@@ -179,6 +213,14 @@ class PositionBatch:
         if len(batches) == 1:
             return batches[0]
         if not batches:
-            kinds = (np.int32, np.int64, np.float64, np.float64, np.float32, np.float32, np.int64, np.int64)
-            return cls(*(np.empty(0, t) for t in kinds))
+            return cls(
+                np.empty(0, np.int32),
+                np.empty(0, np.int64),
+                np.empty(0),
+                np.empty(0),
+                np.empty(0, np.float32),
+                np.empty(0, np.float32),
+                np.empty(0, np.int64),
+                np.empty(0, np.int64),
+            )
         return cls(*(np.concatenate([getattr(b, name) for b in batches]) for name in cls.__slots__))

@@ -7,9 +7,10 @@ the registry does not know wait in quarantine until somebody, or the policy, adm
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,25 +20,43 @@ from thap.kernel.clock import now_us
 from thap.kernel.errors import InputError
 from thap.kernel.records import metadata
 
-__all__ = ["DatastreamInfo", "MoverInfo", "Registry", "datastreams", "load_registry", "movers",
-           "quarantine", "register_datastreams", "register_movers", "register_things", "things", "valid_name"]
+__all__ = [
+    "DatastreamInfo",
+    "MoverInfo",
+    "Registry",
+    "datastreams",
+    "load_registry",
+    "movers",
+    "note_quarantined",
+    "quarantine",
+    "quarantined_keys",
+    "register_datastreams",
+    "register_movers",
+    "register_things",
+    "things",
+    "update_movers",
+    "valid_name",
+]
 
 _NAME = re.compile(r"[\w][\w.:@-]{0,127}")
 
 things = sa.Table(
-    "things", metadata,
+    "things",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(128), nullable=False, unique=True),
     sa.Column("title", sa.String(256), nullable=False, server_default=""),
     sa.Column("kind", sa.String(64), nullable=False, server_default=""),
     sa.Column("domain", sa.String(32), nullable=False, server_default="", index=True),
-    sa.Column("lon", sa.Float), sa.Column("lat", sa.Float),
+    sa.Column("lon", sa.Float),
+    sa.Column("lat", sa.Float),
     sa.Column("commune", sa.String(16), nullable=False, server_default="", index=True),
     sa.Column("properties", sa.JSON, nullable=False, server_default="{}"),
     sa.Column("created", sa.BigInteger, nullable=False),
 )
 datastreams = sa.Table(
-    "datastreams", metadata,
+    "datastreams",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("thing_id", sa.ForeignKey("things.id"), nullable=False, index=True),
     sa.Column("name", sa.String(128), nullable=False),
@@ -47,7 +66,8 @@ datastreams = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
 )
 movers = sa.Table(
-    "movers", metadata,
+    "movers",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key", sa.String(128), nullable=False, unique=True),
     sa.Column("name", sa.String(256), nullable=False, server_default=""),
@@ -57,12 +77,13 @@ movers = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
 )
 quarantine = sa.Table(
-    "quarantine", metadata,
-    sa.Column("kind", sa.String(16), primary_key=True),   # observation or position
-    sa.Column("key", sa.String(257), primary_key=True),   # datastream or mover key as it was sent
+    "quarantine",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),  # observation or position
+    sa.Column("key", sa.String(257), primary_key=True),  # datastream or mover key as it was sent
     sa.Column("door", sa.String(32), nullable=False),
     sa.Column("count", sa.BigInteger, nullable=False),
-    sa.Column("first", sa.BigInteger, nullable=False),    # µs, door time
+    sa.Column("first", sa.BigInteger, nullable=False),  # µs, door time
     sa.Column("last", sa.BigInteger, nullable=False, index=True),
     sa.Column("sample", sa.String(512), nullable=False),  # the latest record, JSON
 )
@@ -129,10 +150,12 @@ async def load_registry(connection: AsyncConnection) -> Registry:
     t, d, m = things.c, datastreams.c, movers.c
     rows = await connection.execute(
         sa.select(d.id, d.key, t.name, d.name, d.property, d.unit, t.domain, t.kind, t.lon, t.lat, t.commune)
-        .join_from(datastreams, things).order_by(d.id))
-    series = tuple(DatastreamInfo(*row) for row in rows)
+        .join_from(datastreams, things)
+        .order_by(d.id)
+    )
+    series = tuple(DatastreamInfo(*row) for row in rows.all())
     rows = await connection.execute(sa.select(m.id, m.key, m.name, m.kind, m.domain, m.properties).order_by(m.id))
-    moving = tuple(MoverInfo(*row) for row in rows)
+    moving = tuple(MoverInfo(*tuple(row)) for row in rows.all())
     return Registry(series, moving, {s.key: s.id for s in series}, {m.key: m.id for m in moving})
 
 
@@ -146,8 +169,11 @@ async def _upsert(connection: AsyncConnection, table: sa.Table, unique: str, row
         group = [row for row in rows if tuple(sorted(row)) == shape]
         statement = _insert(connection, table)
         changed = {c: statement.excluded[c] for c in shape if c not in (unique, "created")}
-        statement = statement.on_conflict_do_update(index_elements=[unique], set_=changed) if changed \
+        statement = (
+            statement.on_conflict_do_update(index_elements=[unique], set_=changed)
+            if changed
             else statement.on_conflict_do_nothing(index_elements=[unique])
+        )
         await connection.execute(statement, group)
 
 
@@ -164,8 +190,11 @@ async def register_things(connection: AsyncConnection, rows: list[dict[str, Any]
     stamped = []
     for index, row in enumerate(rows):
         if not valid_name(str(row.get("name", ""))):
-            raise InputError(f"{row.get('name')!r} is not a name for a thing", where=f"row {index}",
-                             hint="use letters, digits and . : @ - _, at most 128")
+            raise InputError(
+                f"{row.get('name')!r} is not a name for a thing",
+                where=f"row {index}",
+                hint="use letters, digits and . : @ - _, at most 128",
+            )
         stamped.append({**row, "created": now_us()})
     if stamped:
         await _upsert(connection, things, "name", stamped)
@@ -185,25 +214,40 @@ async def register_datastreams(connection: AsyncConnection, rows: list[dict[str,
     for index, row in enumerate(rows):
         thing, slash, name = str(row.get("key", "")).partition("/")
         if not slash or not valid_name(thing) or not valid_name(name):
-            raise InputError(f"{row.get('key')!r} is not a datastream key", where=f"row {index}",
-                             hint="write thing/datastream")
+            raise InputError(
+                f"{row.get('key')!r} is not a datastream key", where=f"row {index}", hint="write thing/datastream"
+            )
         names[thing] = None
     if not names:
         return
     known: dict[str, int] = {}
+
     async def find() -> None:
         wanted = [name for name in names if name not in known]
         for start in range(0, len(wanted), 500):
             found = await connection.execute(
-                sa.select(things.c.name, things.c.id).where(things.c.name.in_(wanted[start:start + 500])))
+                sa.select(things.c.name, things.c.id).where(things.c.name.in_(wanted[start : start + 500]))
+            )
             known.update((name, number) for name, number in found)
+
     await find()
     await register_things(connection, [{"name": name} for name in names if name not in known])
     await find()
     stamp = now_us()
-    await _upsert(connection, datastreams, "key", [
-        {**row, "thing_id": known[row["key"].partition("/")[0]], "name": row["key"].partition("/")[2],
-         "created": stamp} for row in rows])
+    await _upsert(
+        connection,
+        datastreams,
+        "key",
+        [
+            {
+                **row,
+                "thing_id": known[row["key"].partition("/")[0]],
+                "name": row["key"].partition("/")[2],
+                "created": stamp,
+            }
+            for row in rows
+        ],
+    )
 
 
 async def register_movers(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
@@ -214,3 +258,66 @@ async def register_movers(connection: AsyncConnection, rows: list[dict[str, Any]
     if rows:
         stamp = now_us()
         await _upsert(connection, movers, "key", [{**row, "created": stamp} for row in rows])
+
+
+async def update_movers(connection: AsyncConnection, rows: list[dict[str, Any]]) -> bool:
+    """Set `name`, `kind` or `properties` (merged) of existing movers by `key`; whether anything changed."""
+    m = movers.c
+    changed = False
+    for row in rows:
+        found = (
+            await connection.execute(sa.select(m.name, m.kind, m.properties).where(m.key == row["key"]))
+        ).one_or_none()
+        if found is None:
+            continue
+        wanted = {
+            "name": row.get("name") or found.name,
+            "kind": row.get("kind") or found.kind,
+            "properties": {**found.properties, **row.get("properties", {})},
+        }
+        if wanted != {"name": found.name, "kind": found.kind, "properties": found.properties}:
+            await connection.execute(sa.update(movers).where(m.key == row["key"]).values(**wanted))
+            changed = True
+    return changed
+
+
+async def quarantined_keys(connection: AsyncConnection) -> set[tuple[str, str]]:
+    """(kind, key) of every name in quarantine."""
+    rows = await connection.execute(sa.select(quarantine.c.kind, quarantine.c.key))
+    return {(kind, key) for kind, key in rows.all()}
+
+
+async def note_quarantined(
+    connection: AsyncConnection, kind: str, door: str, records: list[dict[str, Any]], now: int
+) -> None:
+    """List the names of records that wait in quarantine, with how many and the latest of each.
+
+    Args:
+        connection: in a write transaction.
+        kind: `observation` or `position`.
+        door: where they came in.
+        records: each with `key`, in the order they came.
+        now: door time, µs.
+    """
+    counts: dict[str, int] = {}
+    samples: dict[str, str] = {}
+    for record in records:
+        counts[record["key"]] = counts.get(record["key"], 0) + 1
+        samples[record["key"]] = json.dumps(record, ensure_ascii=False)[:512]
+    statement = _insert(connection, quarantine)
+    statement = statement.on_conflict_do_update(
+        index_elements=["kind", "key"],
+        set_={
+            "count": quarantine.c.count + statement.excluded.count,
+            "last": statement.excluded.last,
+            "door": statement.excluded.door,
+            "sample": statement.excluded.sample,
+        },
+    )
+    await connection.execute(
+        statement,
+        [
+            {"kind": kind, "key": key, "door": door, "count": count, "first": now, "last": now, "sample": samples[key]}
+            for key, count in counts.items()
+        ],
+    )

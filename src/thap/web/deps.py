@@ -53,6 +53,7 @@ def require(scope: str) -> Callable[..., Any]:
         UnauthenticatedError: no valid credential.
         DeniedError: the credential lacks the scope.
     """
+
     async def check(request: Request) -> Caller:
         from thap.web.auth import authenticate
 
