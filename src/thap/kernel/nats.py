@@ -17,6 +17,7 @@ from pathlib import Path
 import bcrypt
 
 from thap.kernel.errors import BusyError, UnavailableError
+from thap.kernel.process import die_with_parent
 from thap.kernel.settings import Settings
 
 __all__ = ["MqttUser", "NatsServer", "find_nats_server", "free_port"]
@@ -166,6 +167,7 @@ class NatsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock taken
         )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

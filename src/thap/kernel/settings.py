@@ -118,6 +118,10 @@ class AisSettings(_Section):
     connect: list[str] = Field(default_factory=list, description="host:port of AIS servers to connect to.")
     tcp_port: int | None = Field(None, ge=0, le=65535, description="TCP port to listen on; 0 picks one.")
     udp_port: int | None = Field(None, ge=0, le=65535, description="UDP port to listen on; 0 picks one.")
+    allow: list[str] = Field(
+        default_factory=lambda: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"],
+        description="Networks whose receivers are listened to; AIS itself knows no sign-in.",
+    )
 
 
 class DoorSettings(_Section):

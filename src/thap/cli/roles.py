@@ -1,0 +1,185 @@
+"""`thap gateway`, `thap engine`, `thap history`: one role in the foreground, as `thap up` starts them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+import typer
+import uvicorn
+import uvloop
+
+from thap.cli.common import Data, read_run_file
+from thap.kernel.bus import Bus
+from thap.kernel.logs import configure_logs
+from thap.kernel.records import Records
+from thap.kernel.settings import Settings, load_settings
+from thap.kernel.tables import load_tables
+
+__all__ = ["register"]
+
+_log = structlog.get_logger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("gateway", help="Run the doors and the web API (one role of `thap up`).")(gateway)
+    app.command("engine", help="Run the detectors (one role of `thap up`).")(engine)
+    app.command("history", help="Run the writer of history (one role of `thap up`).")(history)
+
+
+def gateway(data: Data = None) -> None:
+    """Doors and web API."""
+    _run("gateway", load_settings(data), _gateway)
+
+
+def engine(data: Data = None) -> None:
+    """Detectors, latest values, alarms."""
+    _run("engine", load_settings(data), _engine)
+
+
+def history(data: Data = None) -> None:
+    """Writer of history, compaction, retention."""
+    _run("history", load_settings(data), _history)
+
+
+def _run(role: str, settings: Settings, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    configure_logs(settings, role)
+    load_tables()
+
+    async def until_told() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await main(settings)
+
+    uvloop.run(until_told())
+
+
+@asynccontextmanager
+async def _open(settings: Settings, role: str) -> AsyncIterator[tuple[Bus, Records]]:
+    """The connections a role lives on."""
+    url = settings.journal.url or read_run_file(settings).nats
+    bus = await Bus.connect(url, f"thap-{role}")
+    records = Records.open(settings)
+    try:
+        yield bus, records
+    finally:
+        await bus.close()
+        await records.close()
+
+
+async def _heartbeat(
+    bus: Bus, role: str, stages: Callable[[], dict[str, Any]], counters: Callable[[], dict[str, int]]
+) -> None:
+    """Tell once a second how the role fares; rates are computed here."""
+    before: dict[str, tuple[float, int]] = {}
+    while True:
+        now = time.monotonic()
+        told = stages()
+        for name, stage in told.items():
+            total = int(stage.get("total", 0))
+            then, earlier = before.get(name, (now - 1, total))
+            stage["rate"] = round((total - earlier) / max(now - then, 1e-3), 1)
+            before[name] = (now, total)
+        await bus.announce(
+            f"centre.stats.{role}",
+            {
+                "role": role,
+                "pid": os.getpid(),
+                "time_us": time.time_ns() // 1000,
+                "stages": told,
+                "counters": counters(),
+            },
+        )
+        await asyncio.sleep(1)
+
+
+async def _gateway(settings: Settings) -> None:
+    from thap.observe.doors.ais import AisDoor
+    from thap.observe.doors.http import HttpDoor
+    from thap.observe.doors.mqtt import MqttDoor
+    from thap.observe.doors.trackers import TrackerDoor
+    from thap.observe.intake import Intake
+    from thap.web.app import create_app
+    from thap.web.auth import tokens_of
+    from thap.web.deps import Centre
+
+    async with _open(settings, "gateway") as (bus, records), Intake(bus, records, settings) as intake:
+        centre = Centre(settings, records, bus, intake)
+        tokens = tokens_of(centre)
+        http, trackers = HttpDoor(intake, tokens, settings), TrackerDoor(intake, tokens)
+        ais = AisDoor(intake, settings.doors.ais, settings.host, allow=settings.doors.ais.allow)
+
+        async def doors(scope: Any, receive: Any, send: Any) -> None:
+            """By path."""
+            door = trackers if scope["path"].startswith("/api/v1/trackers/") else http
+            await door(scope, receive, send)
+
+        app = create_app(centre, doors=doors)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                loop="none",
+                http="httptools",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=3,
+                backlog=2048,
+                ws="none",
+                server_header=False,
+            )
+        )
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  the role handles them
+
+        def stages() -> dict[str, Any]:
+            accepted = sum(number for name, number in intake.counters.items() if name.endswith(".accepted"))
+            return {"doors": {"seq": accepted, "lag": 0, "total": accepted, "disk_full": intake.disk_full}}
+
+        await ais.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_heartbeat(bus, "gateway", stages, lambda: dict(intake.counters)))
+                if settings.doors.mqtt:
+                    group.create_task(MqttDoor(bus, intake).run())
+                group.create_task(server.serve())
+        finally:
+            await ais.stop()
+            await tokens.flush()
+
+
+async def _engine(settings: Settings) -> None:
+    from thap.detect.engine import Engine
+    from thap.detect.rules import Rule, load_rules
+    from thap.respond.book import AlarmBook
+
+    async with _open(settings, "engine") as (bus, records):
+
+        async def rules() -> list[Rule]:
+            async with records.read() as connection:
+                return await load_rules(settings, connection)
+
+        stage = Engine(bus, records, settings, AlarmBook(records), rules)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stage.run())
+            group.create_task(_heartbeat(bus, "engine", stage.stats, lambda: dict(stage.totals)))
+
+
+async def _history(settings: Settings) -> None:
+    from thap.observe.historian import Historian
+
+    async with _open(settings, "history") as (bus, _records):
+        await Historian(bus, settings).run()

@@ -1,0 +1,209 @@
+"""`thap up`: the whole centre on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import httpx
+import structlog
+import typer
+from rich.panel import Panel
+
+from thap.cli.common import Data, RunFile, console
+from thap.kernel.bus import Bus
+from thap.kernel.errors import BusyError, UnavailableError
+from thap.kernel.logs import configure_logs
+from thap.kernel.nats import free_port
+from thap.kernel.records import Records
+from thap.kernel.settings import Settings, load_settings
+from thap.kernel.supervisor import Supervisor, lock_data_directory, python_child
+from thap.kernel.tables import create_tables
+from thap.kernel.tokens import mqtt_users
+
+__all__ = ["register"]
+
+_log = structlog.get_logger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up", help="Run the whole centre on this machine until interrupted.")(up)
+
+
+def up(
+    data: Data = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Simulate Đồng Tháp through the real doors.")] = False,
+    port: Annotated[int | None, typer.Option(help="HTTP port; 0 picks a free one.", show_default="8000")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="MQTT port; 0 picks a free one.", show_default="1883")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    durability: Annotated[
+        str | None, typer.Option(help="What an acknowledged record survives: `process` or `power`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the demo.")] = 1,
+    speed: Annotated[float | None, typer.Option(help="How many times faster than real the demo runs.")] = None,
+) -> None:
+    """The whole centre: stream server, doors and API, engine, history."""
+    overrides: dict[str, Any] = {"port": port, "mqtt_port": mqtt_port, "host": host}
+    settings = load_settings(data, **overrides)
+    if durability is not None:
+        if durability not in ("process", "power"):
+            raise typer.BadParameter("choose process or power", param_hint="--durability")
+        level: Literal["process", "power"] = "power" if durability == "power" else "process"
+        settings.journal.durability = level
+    if demo and settings.doors.ais.tcp_port is None:
+        settings.doors.ais.tcp_port = 0
+    demo_options = None
+    if demo:
+        demo_options = ["--seed", str(seed), *(["--speed", str(speed)] if speed is not None else [])]
+    asyncio.run(_up(settings, demo_options))
+
+
+async def _up(settings: Settings, demo_options: list[str] | None) -> None:
+    began = time.monotonic()
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = lock_data_directory(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configure_logs(settings, "up")
+    _pick_ports(settings)
+    os.environ |= _as_environment(settings)
+    children = [python_child(role, role, "--data", str(settings.data)) for role in ("history", "engine", "gateway")]
+    demo_child = None
+    if demo_options is not None:
+        demo_child = python_child("demo", "demo", "run", "--data", str(settings.data), *demo_options)
+        demo_child.once = True
+    records = Records.open(settings)
+    supervisor = Supervisor(settings, children)
+    run_path = settings.run_dir / "centre.json"
+
+    async def reload_users() -> None:
+        async with records.read() as connection:
+            supervisor.nats.set_mqtt_users(await mqtt_users(connection))
+
+    supervisor.reload_users = reload_users
+    try:
+        await create_tables(records)
+        await reload_users()
+        await asyncio.to_thread(supervisor.start_nats)
+        run = _write_run_file(settings, supervisor, run_path)
+        bus = await Bus.connect(supervisor.nats.url, "thap-up")
+        await bus.ensure_streams(settings.journal)
+        await bus.close()
+        supervisor.start_children()
+        watching = asyncio.create_task(supervisor.watch())
+        stopping = asyncio.create_task(stop.wait())
+        ready = asyncio.create_task(_wait_ready(run, supervisor))
+        await asyncio.wait({ready, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            if ready.done():
+                _greet(settings, run, time.monotonic() - began, ready.result())
+            if demo_child is not None:
+                supervisor.children["demo"] = demo_child
+                supervisor.start_children()
+            await asyncio.wait({stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+    finally:
+        await supervisor.stop()
+        await records.close()
+        run_path.unlink(missing_ok=True)
+        lock.close()
+
+
+def _pick_ports(settings: Settings) -> None:
+    """Free ports where 0 was asked for; a clear error where a wanted one is taken."""
+    if settings.port == 0:
+        settings.port = free_port(settings.host)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise BusyError(
+                f"HTTP port {settings.port} on {settings.host} cannot be used: {error.strerror}",
+                hint="choose another with --port, or 0 for a free one",
+            ) from None
+    ais = settings.doors.ais
+    if ais.tcp_port == 0:
+        ais.tcp_port = free_port(settings.host)
+    if ais.udp_port == 0:
+        ais.udp_port = free_port(settings.host)
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """What was given on the command line, for the children."""
+    made = {
+        "THAP_HOST": settings.host,
+        "THAP_PORT": str(settings.port),
+        "THAP_JOURNAL__DURABILITY": settings.journal.durability,
+    }
+    ais = settings.doors.ais
+    if ais.tcp_port is not None:
+        made["THAP_DOORS__AIS__TCP_PORT"] = str(ais.tcp_port)
+    if ais.udp_port is not None:
+        made["THAP_DOORS__AIS__UDP_PORT"] = str(ais.udp_port)
+    return made
+
+
+def _write_run_file(settings: Settings, supervisor: Supervisor, path: Path) -> RunFile:
+    """Addresses and the local administrator's token, for whoever may read the data directory."""
+    secret = settings.run_dir / "local.secret"
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_urlsafe(32))
+    shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    nats = supervisor.nats
+    run = RunFile(
+        pid=os.getpid(),
+        http=f"http://{shown}:{settings.port}",
+        nats=settings.journal.url or nats.url,
+        mqtt=f"{shown}:{nats.mqtt_port}" if nats.mqtt_port else "",
+        token=secret.read_text().strip(),
+        ais_tcp=settings.doors.ais.tcp_port or 0,
+        ais_udp=settings.doors.ais.udp_port or 0,
+    )
+    draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(asdict(run)))
+    draft.replace(path)
+    return run
+
+
+async def _wait_ready(run: RunFile, supervisor: Supervisor, patience_s: float = 120) -> dict[str, Any]:
+    """Until /readyz says yes.
+
+    Raises:
+        UnavailableError: it did not within `patience_s`.
+    """
+    deadline = time.monotonic() + patience_s
+    said: Any = "no answer"
+    async with httpx.AsyncClient(base_url=run.http, timeout=5, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                answer = await client.get("/readyz")
+                said = answer.json()
+                if answer.status_code == 200:
+                    return dict(said)
+            await asyncio.sleep(0.05)
+    raise UnavailableError(f"the centre did not become ready: {said}", hint="its log above says why")
+
+
+def _greet(settings: Settings, run: RunFile, seconds: float, _ready: dict[str, Any]) -> None:
+    lines = [f"[bold]Open[/]   {run.http}/?key={run.token}", f"[bold]API[/]    {run.http}/api/v1"]
+    if run.mqtt:
+        lines.append(f"[bold]MQTT[/]   {run.mqtt}  (`thap tokens create NAME --mqtt` makes an account)")
+    if run.ais_tcp:
+        lines.append(f"[bold]AIS[/]    tcp {settings.host}:{run.ais_tcp}")
+    lines += [f"[bold]Data[/]   {settings.data}", "[dim]`thap watch` shows what happens; Ctrl-C stops the centre[/]"]
+    console.print(Panel("\n".join(lines), title=f"Tháp is ready after {seconds:.1f} s", expand=False), soft_wrap=True)
