@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -105,6 +105,14 @@ async def _heartbeat(
         await asyncio.sleep(1)
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to the role."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 async def _gateway(settings: Settings) -> None:
     from thap.observe.doors.ais import AisDoor
     from thap.observe.doors.http import HttpDoor
@@ -127,7 +135,7 @@ async def _gateway(settings: Settings) -> None:
             await door(scope, receive, send)
 
         app = create_app(centre, doors=doors)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 app,
                 host=settings.host,
@@ -143,7 +151,6 @@ async def _gateway(settings: Settings) -> None:
                 server_header=False,
             )
         )
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  the role handles them
 
         def stages() -> dict[str, Any]:
             accepted = sum(number for name, number in intake.counters.items() if name.endswith(".accepted"))

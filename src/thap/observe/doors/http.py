@@ -117,21 +117,31 @@ def decode_records(body: bytes, type_: type[Record]) -> Decoded:
             records.append(codec.one.decode(raw))
             places.append(index)
         except msgspec.ValidationError as error:
-            bad.append((index, _reason(error), msgspec.json.decode(raw)))
+            bad.append((index, _reason(error), _as_sent(raw)))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             malformed += 1
-            bad.append((index, f"not valid JSON: {error}", bytes(raw).decode("utf-8", "backslashreplace")))
+            bad.append((index, f"not valid JSON: {_reason(error)}", _as_sent(raw)))
     if malformed == len(raws):  # not NDJSON after all: one object over several lines, or no JSON
         try:
             return Decoded([codec.one.decode(start)], None, [])
         except msgspec.ValidationError as error:
-            return Decoded([], [], [(0, _reason(error), msgspec.json.decode(start))])
+            return Decoded([], [], [(0, _reason(error), _as_sent(start))])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _malformed(body, len(body) - len(start), error) from None
     return Decoded(records, places, bad)
 
 
+def _as_sent(raw: bytes | msgspec.Raw) -> Any:
+    """A refused record for its dead letter: as JSON if it is some, else as text."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return bytes(raw).decode("utf-8", "backslashreplace")
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"invalid UTF-8 at byte {error.start}"
     return str(error).replace("Object missing required field", "missing field").replace(" - at `$.", " in field `")
 
 
