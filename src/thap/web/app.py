@@ -1,0 +1,141 @@
+"""The web application: assembly, nothing else.
+
+    request ── door path? ── doors (raw ASGI, no middleware)
+        └───── request id, headers, gzip ── routes of web/api/*.py ── errors in one shape
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import thap.web.api
+from thap.web import errors, page
+from thap.web.deps import Centre
+from thap.web.live import Live
+
+__all__ = ["DOOR_PATHS", "create_app"]
+
+AsgiApp = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
+                   Awaitable[None]]
+
+DOOR_PATHS = ("/api/v1/observations", "/api/v1/positions", "/api/v1/trackers/")
+"""Where records come in. Reading methods on the first two belong to the API."""
+
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+                               "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
+                               "frame-ancestors 'none'",
+}
+
+
+class _Application(FastAPI):
+    """FastAPI behind a fork: door paths go to the doors before any middleware sees them."""
+
+    doors: AsgiApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.doors is not None and scope["type"] == "http" and _is_door(scope["path"], scope["method"]):
+            await self.doors(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _is_door(path: str, method: str) -> bool:
+    return path.startswith(DOOR_PATHS[2]) or (path in DOOR_PATHS and method not in ("GET", "HEAD"))
+
+
+class _Envelope:
+    """Gives each request an id, bound to every log line it causes, and each answer its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        number = _request_id(scope)
+        scope["thap_request"] = number
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = number
+                for name, value in _SECURITY.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request=number):
+            await self._app(scope, receive, send_with_headers)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own id where it is a modest one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            if 0 < len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() and text.isascii():
+                return text
+    return secrets.token_hex(8)
+
+
+def _routers() -> list[APIRouter]:
+    """The `router` of every module in web/api."""
+    names = sorted(module.name for module in pkgutil.iter_modules(thap.web.api.__path__))
+    found = (getattr(importlib.import_module(f"thap.web.api.{name}"), "router", None) for name in names)
+    return [router for router in found if isinstance(router, APIRouter)]
+
+
+def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
+    """The application of one gateway process.
+
+    Args:
+        centre: what routes work on; found again as `app.state.centre`.
+        doors: an ASGI application for `DOOR_PATHS`; it authenticates and answers errors itself. None where
+            this process keeps no doors.
+    """
+    live = centre.parts.setdefault("live", Live(centre))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(live.running())
+            yield
+
+    app = _Application(
+        title="Tháp", version=version("thap"), lifespan=lifespan, docs_url=None, redoc_url=None,
+        openapi_url="/api/v1/openapi.json", separate_input_output_schemas=False,
+        description="The programming interface of an operations centre. Send `Authorization: Bearer TOKEN`; "
+                    "`thap tokens create` makes tokens. Times are whole microseconds since 1970 UTC unless a field "
+                    "says otherwise. Every error has the shape `{\"error\": {code, message, where, hint}}`.",
+        responses={"4XX": {"model": errors.ErrorAnswer, "description": "What was wrong, and what to do."},
+                   "503": {"model": errors.ErrorAnswer, "description": "A part of the centre is not up."}})
+    app.doors = doors
+    app.state.centre = centre
+    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
+    app.add_middleware(_Envelope)
+    errors.install(app)
+    for router in _routers():
+        app.include_router(router)
+    page.mount(app)
+    return app

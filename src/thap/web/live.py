@@ -1,0 +1,207 @@
+"""What this process knows of the moment: registry, latest values, heartbeats; fed by announcements.
+
+Nothing here is kept: after a start, a gap or an engine restart it is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+import structlog
+
+from thap.kernel.errors import CorruptError, ThapError
+from thap.kernel.metrics import Beat, Board
+from thap.kernel.places import Locator, load_locator
+from thap.kernel.tokens import Tokens
+from thap.observe.registry import Registry, load_registry
+from thap.web.auth import tokens_of
+from thap.web.deps import Centre
+from thap.web.directory import Directory, Filter
+from thap.web.latest import Delta, Mirror, Rows, read_delta
+
+__all__ = ["Live", "stop_tasks"]
+
+_log = structlog.get_logger(__name__)
+_HOUSEKEEPING_S = 5.0
+_RELOAD_S = 1.0
+
+
+async def stop_tasks(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end. Cancelled again where it is lost: `asyncio.wait_for` of Python 3.11
+    swallows a cancellation that meets its result."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
+
+
+class Live:
+    """The moment as one gateway process sees it. Start it with `async with live.running()`."""
+
+    def __init__(self, centre: Centre) -> None:
+        self._centre = centre
+        self.board = Board()
+        self.directory = Directory(Registry())
+        self.observations, self.positions = Mirror("observation"), Mirror("position")
+        self.asked = 0
+        """How often all latest values were asked for; more than twice means gaps or engine restarts."""
+        self.changed: list[Callable[[], None]] = []
+        """Called whenever latest values changed."""
+        self.beaten: list[Callable[[Beat], None]] = []
+        """Called at each heartbeat."""
+        self._locator: Locator | None = None
+        self._versions: dict[str, int] = {}
+        self._engine = 0
+        self._reconnects = 0
+        self._registry_dirty, self._latest_dirty = asyncio.Event(), asyncio.Event()
+        self._registry_lock = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen and keep everything current until the block ends."""
+        bus = self._centre.bus
+        await bus.listen("centre.live.registry", self._hear_registry)
+        await bus.listen("centre.live.places", self._hear_places)
+        await bus.listen("centre.live.tokens", self._hear_tokens)
+        await bus.listen("centre.live.latest", self._hear_latest)
+        await bus.listen("centre.stats.>", self._hear_stats)
+        await self.reload()
+        self._latest_dirty.set()
+        tasks = [asyncio.create_task(work()) for work in (self._follow_registry, self._follow_latest, self._keep_house)]
+        try:
+            yield
+        finally:
+            await stop_tasks(tasks)
+            with contextlib.suppress(Exception):
+                await self._tokens().flush()
+
+    def mirror(self, kind: str) -> Mirror:
+        """The latest values of a kind of record."""
+        return self.observations if kind == "observation" else self.positions
+
+    @property
+    def version(self) -> int:
+        """The version of the newest latest value of any kind."""
+        return max(self.observations.version, self.positions.version)
+
+    async def reload(self) -> None:
+        """Take the registry as it now stands."""
+        async with self._registry_lock, self._centre.records.read() as connection:
+            registry = await load_registry(connection)
+            self.directory = await asyncio.to_thread(Directory, registry)
+
+    async def locator(self) -> Locator:
+        """Which commune a point lies in; read from the records at first use and after an import."""
+        if self._locator is None:
+            async with self._centre.records.read() as connection:
+                self._locator = await load_locator(connection)
+        return self._locator
+
+    async def rows(self, kind: str, wanted: Filter, since: int = 0) -> Rows:
+        """Registry numbers, rising, of the latest values of a kind that a filter wants and that changed after
+        version `since`."""
+        mirror = self.mirror(kind)
+        mask = (self.directory.datastream_mask if kind == "observation" else self.directory.mover_mask)(wanted)
+        size = min(len(mask), len(mirror.changed))
+        rows: Rows = np.flatnonzero(mask[:size] & (mirror.changed[:size] > since))
+        if kind == "position" and len(rows):
+            if wanted.bbox is not None:
+                rows = rows[wanted.inside(mirror["lon"][rows], mirror["lat"][rows])]
+            if wanted.communes and len(rows):
+                codes = (await self.locator()).codes_of(mirror["lon"][rows], mirror["lat"][rows])
+                rows = rows[np.isin(codes, list(wanted.communes))]
+        return rows
+
+    # ---- hearing
+
+    async def _hear_registry(self, _subject: str, _payload: bytes) -> None:
+        self._registry_dirty.set()
+
+    async def _hear_places(self, _subject: str, _payload: bytes) -> None:
+        self._locator = None
+
+    async def _hear_tokens(self, _subject: str, _payload: bytes) -> None:
+        self._tokens().changed()
+
+    async def _hear_stats(self, _subject: str, payload: bytes) -> None:
+        beat = self.board.hear(payload)
+        if beat is None:
+            return
+        if beat.role == "engine" and beat.pid != self._engine:
+            if self._engine:
+                self._latest_dirty.set()
+            self._engine = beat.pid
+        for call in self.beaten:
+            call(beat)
+
+    async def _hear_latest(self, _subject: str, payload: bytes) -> None:
+        try:
+            delta = read_delta(payload)
+        except CorruptError as error:
+            _log.warning("latest values ignored", error=str(error))
+            return
+        if self._missed(delta):
+            self._latest_dirty.set()
+        self._take(delta, whole=False)
+
+    def _missed(self, delta: Delta) -> bool:
+        """Whether an announcement before this one was missed. The count may run over both kinds or over each."""
+        before, self._versions = self._versions, {**self._versions, delta.kind: delta.version}
+        if not before:
+            return False
+        return delta.version not in (before.get(delta.kind, -1) + 1, max(before.values()) + 1)
+
+    def _take(self, delta: Delta, *, whole: bool) -> None:
+        if self.mirror(delta.kind).apply(delta, whole=whole):
+            for call in self.changed:
+                call()
+
+    # ---- keeping current
+
+    async def _follow_registry(self) -> None:
+        while True:
+            await self._registry_dirty.wait()
+            self._registry_dirty.clear()
+            try:
+                await self.reload()
+            except Exception:
+                _log.exception("reading the registry failed")
+                self._registry_dirty.set()
+            await asyncio.sleep(_RELOAD_S)  # vessels are admitted one by one when a receiver starts
+
+    async def _follow_latest(self) -> None:
+        while True:
+            await self._latest_dirty.wait()
+            self._latest_dirty.clear()
+            try:
+                for kind in ("observation", "position"):
+                    answer = await self._centre.bus.ask("centre.ask.latest", kind.encode())
+                    delta = await asyncio.to_thread(read_delta, answer, kind)
+                    self._take(delta, whole=True)
+                self.asked += 1
+            except ThapError as error:
+                _log.debug("latest values not there yet", error=str(error))
+                self._latest_dirty.set()
+            await asyncio.sleep(_RELOAD_S)
+
+    async def _keep_house(self) -> None:
+        """Write token counters down; after a reconnection ask anew, for announcements may be missing."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            try:
+                await self._tokens().flush()
+            except Exception:
+                _log.exception("writing token counters failed")
+            reconnects = int(self._centre.bus.client.stats.get("reconnects", 0))
+            if reconnects != self._reconnects:
+                self._reconnects = reconnects
+                self._registry_dirty.set()
+                self._latest_dirty.set()
+                self._tokens().changed()
+
+    def _tokens(self) -> Tokens:
+        return tokens_of(self._centre)
