@@ -35,7 +35,8 @@ NOON = parse_time_us("2026-11-22T12:00:30Z")
 
 def vdm(**fields: Any) -> bytes:
     """The sentences of a message, each with its line end."""
-    return b"".join(line.encode() + b"\r\n" for line in encode_dict(fields, talker_id="AI", sentence_type="VDM", seq_id=3))
+    lines = encode_dict(fields, talker_id="AI", sentence_type="VDM", seq_id=3)
+    return b"".join(line.encode() + b"\r\n" for line in lines)
 
 
 def at(text: bytes, tag: str) -> bytes:
@@ -346,9 +347,8 @@ async def test_while_the_disk_is_full_the_door_waits_and_loses_nothing(
 
 
 async def test_a_taken_port_and_a_wrong_address_are_told(intake: Intake) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(BusyError, match="AIS port"):
-            await AisDoor(intake, AisSettings(tcp_port=taken.getsockname()[1]), "127.0.0.1").start()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BusyError, match="AIS port"):
+        await AisDoor(intake, AisSettings(tcp_port=taken.getsockname()[1]), "127.0.0.1").start()
     with pytest.raises(SettingsError, match="not an address"):
         await AisDoor(intake, AisSettings(connect=["receiver"]), "127.0.0.1").start()
     with pytest.raises(SettingsError, match="allow"):
