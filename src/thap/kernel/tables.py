@@ -1,4 +1,4 @@
-"""Brings the tables of every package into being.
+"""Brings the tables of every package into being, and up to date.
 
 The packages that own tables are named here as text: the kernel stands below them and does not import them.
 """
@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
 
 from thap.kernel.records import Records, metadata
 
-__all__ = ["create_tables", "load_tables"]
+__all__ = ["alembic_config", "create_tables", "load_tables"]
 
 OWNERS = (
     "thap.kernel.tokens",
@@ -28,8 +33,21 @@ def load_tables() -> None:
             importlib.import_module(name)
 
 
+def alembic_config(connection: Connection) -> Config:
+    """Alembic on an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
 async def create_tables(records: Records) -> None:
-    """Create the tables that do not exist yet."""
+    """Bring an empty or older store to the newest migration; repeats cost little."""
+
+    def upgrade(connection: Connection) -> None:
+        command.upgrade(alembic_config(connection), "head")
+        metadata.create_all(connection)
+
     load_tables()
-    async with records.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+    async with records.write() as connection:
+        await connection.run_sync(upgrade)

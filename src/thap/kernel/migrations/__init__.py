@@ -1,0 +1,1 @@
+"""Migrations of the records, by Alembic; `versions/` holds one file a step."""
