@@ -68,25 +68,37 @@ async def test_the_offset_commits_with_what_it_produced(book: AlarmBook, change:
 
 async def test_a_batch_that_fails_leaves_neither_alarms_nor_offset(
         book: AlarmBook, either: Records, change: MakeChange) -> None:
-    class Torn(Exception):
+    class TornError(Exception):
         pass
 
     class TornChange:
         def __getattr__(self, _name: str) -> Any:
-            raise Torn
+            raise TornError
 
-    with pytest.raises(Torn):
+    with pytest.raises(TornError):
         await book.apply([change("raise", seq=4), TornChange()], upto_seq=5)  # type: ignore[list-item]
     assert await book.applied_seq() == 0
     assert await rows(either, alarms) == []
     assert len(await book.apply([change("raise", seq=4)], upto_seq=5)) == 1, "the next transaction works"
 
 
-async def test_a_timers_change_is_never_taken_twice(book: AlarmBook, change: MakeChange) -> None:
-    silence = change("raise", seq=0, time=1_000), change("clear", seq=3, time=2_000)
-    assert [e.action for e in await book.apply(silence, upto_seq=3)] == ["raise", "clear"]
-    assert await book.apply([silence[0]], upto_seq=3) == []
-    assert [e.action for e in await book.apply([change("raise", seq=0, time=3_000)], upto_seq=3)] == ["raise"]
+async def test_timers_that_repeat_themselves_after_a_crash_are_not_taken_twice(
+        book: AlarmBook, change: MakeChange) -> None:
+    ladder = [change("raise", seq=0, time=1_000), change("escalate", seq=0, time=2_000, severity=4),
+              change("downgrade", seq=0, time=3_000, severity=1)]
+    assert len(await book.apply(ladder, upto_seq=3)) == 3
+    assert await book.apply(ladder, upto_seq=3) == []
+    ended = [*ladder, change("clear", seq=0, time=4_000)]
+    assert [e.action for e in await book.apply(ended, upto_seq=3)] == ["clear"]
+    again = [*ended, change("raise", seq=0, time=5_000)]
+    assert [e.action for e in await book.apply(again, upto_seq=3)] == ["raise"]
+
+
+async def test_a_timers_raise_that_stands_is_never_dropped_as_a_repetition(book: AlarmBook, change: MakeChange) -> None:
+    silence = change("raise", seq=0, time=1_000)
+    assert len(await book.apply([silence, change("clear", seq=3, time=2_000)], upto_seq=3)) == 2
+    again = await book.apply([silence], upto_seq=3)
+    assert [e.action for e in again] == ["raise"], "a rule armed again finds it still so"
 
 
 async def test_an_event_is_announced_as_it_is_kept(book: AlarmBook, change: MakeChange) -> None:
@@ -173,7 +185,8 @@ async def test_a_shelving_ends_by_itself(book: AlarmBook, change: MakeChange) ->
 async def test_the_list_filters_sorts_and_pages(book: AlarmBook, change: MakeChange) -> None:
     await book.apply([change("raise", source=f"station-{i:03}/level", severity=1 + i % 4, time=1000 + i // 10,
                              domain="water" if i % 2 else "air", commune=f"c{i % 5}") for i in range(45)])
-    await book.apply([change("clear", source="station-007/level"), change("raise", source="50%_off/x", condition="a.b")])
+    await book.apply([change("clear", source="station-007/level"),
+                      change("raise", source="50%_off/x", condition="a.b")])
 
     async def keys(**chosen: Any) -> list[str]:
         return [a.source for a in (await book.list(AlarmFilter(**chosen), limit=1000)).alarms]
@@ -181,7 +194,7 @@ async def test_the_list_filters_sorts_and_pages(book: AlarmBook, change: MakeCha
     for sort in ("raised", "-raised", "severity", "-severity", "source", "-changed"):
         seen, after, pages = [], None, 0
         while True:
-            page = await book.list(sort=sort, limit=7, after=after)  # type: ignore[arg-type]
+            page = await book.list(sort=sort, limit=7, after=after)
             assert page.total == 46
             seen += page.alarms
             pages += 1
@@ -199,7 +212,8 @@ async def test_the_list_filters_sorts_and_pages(book: AlarmBook, change: MakeCha
     assert await keys(source="50%_*") == ["50%_off/x"]
     assert await keys(source="5_%") == []
     assert await keys(condition="a.*") == await keys(text="A.B") == ["50%_off/x"]
-    assert len(await book.events_after(0, chosen=EventFilter(domains=frozenset({"air"}), severities=frozenset({1})))) == 12
+    quiet_air = EventFilter(domains=frozenset({"air"}), severities=frozenset({1}))
+    assert len(await book.events_after(0, chosen=quiet_air)) == 12
 
 
 async def test_a_page_cursor_that_is_none_is_refused(book: AlarmBook, change: MakeChange) -> None:

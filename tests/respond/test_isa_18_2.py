@@ -121,7 +121,8 @@ class Life(RuleBasedStateMachine):
             assert self.now.state is before.state, "detectors do not end hiding"
             assert not LIFE.annunciates(before, step)
         if not detector:
-            assert (self.now.active, self.now.severity) == (before.active, before.severity), "people do not change facts"
+            facts = self.now.active, self.now.severity
+            assert facts == (before.active, before.severity), "people do not change facts"
         if before.active and action in (A.RAISE, A.ESCALATE):
             assert self.now.severity > before.severity
         if action is A.COMMENT:

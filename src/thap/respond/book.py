@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -20,13 +19,13 @@ from thap.kernel.errors import ConflictError, InputError, NotFoundError
 from thap.kernel.records import Records
 from thap.respond import records as rows_of
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmPage, AlarmSort, EventFilter, Refused
-from thap.respond.isa_18_2 import AlarmAction, Event, Isa182, LifeCycle, Refusal, Standing, State, Step
+from thap.respond.isa_18_2 import AlarmAction, Event, Isa182, LifeCycle, Refusal, State, Step
 from thap.respond.records import AlarmRows
 from thap.respond.store import Store, Transaction, open_store
+from thap.respond.writing import Row, Writing, blank_row, judge, repeated_by_timers, standing
 
 __all__ = ["ENGINE", "AlarmBook"]
 
-_Row = dict[str, Any]
 
 ENGINE = "engine"
 """Name of the engine's offset."""
@@ -55,9 +54,9 @@ class AlarmBook:
         A change that says what is known already leads to nothing. With `upto_seq` the engine's offset moves
         there in the same transaction, and what lies behind the offset already is not taken twice: a batch
         whose `upto_seq` is below the offset is ignored whole, and of others the changes whose `seq` is at or
-        below it. So an engine that reads a stretch of the journal again after a crash (ticking by the door
-        times of what it reads, not by the clock, until it has passed `applied_seq()`) repeats nothing. A
-        timer's change (`seq` 0) that was taken before, same alarm, action and event time, is never taken twice.
+        below it. So an engine that reads a stretch of the journal again after a crash repeats nothing, if its
+        timers rest until it has passed `applied_seq()`. When they then say again in one batch what they said
+        before the crash (same action and event time), that is not taken twice either.
 
         Raises:
             BusyError, DiskFullError, UnavailableError: nothing was taken.
@@ -78,23 +77,22 @@ class AlarmBook:
 
     def _take(self, rows: AlarmRows, changes: Sequence[Change], recorded: int) -> list[AlarmEvent]:
         alarms = rows.by_key((change.source, change.condition) for change in changes)
-        fresh = {(change.source, change.condition): _blank(change, recorded)
+        fresh = {(change.source, change.condition): blank_row(change, recorded)
                  for change in changes if change.action is not Action.CLEAR
                  and (change.source, change.condition) not in alarms}
         if fresh:
             alarms |= rows.add(list(fresh.values()))
-        writing = _Writing(rows, recorded, self._life)
-        for change in changes:
+        writing = Writing(rows, recorded, self._life)
+        repeated = repeated_by_timers(rows, alarms, changes)
+        for index, change in enumerate(changes):
             alarm = alarms.get((change.source, change.condition))
-            if alarm is None:  # cleared, never raised
+            if alarm is None or index in repeated:  # None: cleared, never raised
                 continue
             event = Event(AlarmAction(change.action), int(change.time), int(change.severity))
-            step = self._life.step(_standing(alarm), event)
+            step = self._life.step(standing(alarm), event)
             if isinstance(step, Refusal):
                 continue
-            if change.seq == 0 and writing.timer_known(int(alarm["id"]), step.action, event.time):
-                continue
-            evidence = _judge(alarm, change, step)
+            evidence = judge(alarm, change, step)
             writing.step(alarm, step, event.time, received=int(change.received), seq=int(change.seq),
                          value=alarm["value"], evidence=evidence)
         return writing.finish()
@@ -133,11 +131,11 @@ class AlarmBook:
         """Acknowledge several in one transaction; those that cannot be are left, with the reason."""
         def work(tx: Transaction) -> tuple[list[AlarmEvent], list[Refused]]:
             rows, recorded = AlarmRows(tx), now_us()
-            writing, refused = _Writing(rows, recorded, self._life), []
+            writing, refused = Writing(rows, recorded, self._life), []
             for alarm_id in sorted(set(alarm_ids)):
                 alarm = rows.by_id(alarm_id)
                 step = Refusal("there is no such alarm") if alarm is None else \
-                    self._life.step(_standing(alarm), Event(AlarmAction.ACKNOWLEDGE, recorded))
+                    self._life.step(standing(alarm), Event(AlarmAction.ACKNOWLEDGE, recorded))
                 if alarm is None or isinstance(step, Refusal):
                     refused.append(Refused(alarm=alarm_id, reason=step.reason if isinstance(step, Refusal) else ""))
                     continue
@@ -196,10 +194,10 @@ class AlarmBook:
             if version is not None and version != alarm["version"]:
                 raise ConflictError(_changed_since(rows, alarm, version), where=f"alarm {alarm_id}",
                                     hint="read it again")
-            step = self._life.step(_standing(alarm), Event(action, recorded, until=until))
+            step = self._life.step(standing(alarm), Event(action, recorded, until=until))
             if isinstance(step, Refusal):
                 raise ConflictError(_refused(rows, alarm, step.reason), where=f"alarm {alarm_id}")
-            writing = _Writing(rows, recorded, self._life)
+            writing = Writing(rows, recorded, self._life)
             writing.step(alarm, step, recorded, by=by, comment=comment or "")
             return writing.finish()[0]
 
@@ -211,10 +209,10 @@ class AlarmBook:
 
         def work(tx: Transaction) -> list[AlarmEvent]:
             rows = AlarmRows(tx)
-            writing = _Writing(rows, now_us(), self._life)
+            writing = Writing(rows, now_us(), self._life)
             for alarm in rows.ended_shelves(moment):
                 ended = int(alarm["shelved_until"])
-                step = self._life.step(_standing(alarm), Event(AlarmAction.EXPIRE, moment))
+                step = self._life.step(standing(alarm), Event(AlarmAction.EXPIRE, moment))
                 if isinstance(step, Step):
                     writing.step(alarm, step, ended)
             return writing.finish()
@@ -276,111 +274,7 @@ class AlarmBook:
             return await rows_of.last_event(connection)
 
 
-class _Writing:
-    """Steps gathered in one transaction, then written at once."""
-
-    def __init__(self, rows: AlarmRows, recorded: int, life: LifeCycle) -> None:
-        self._rows, self._recorded, self._life = rows, recorded, life
-        self._touched: dict[int, _Row] = {}
-        self._log: list[_Row] = []
-        self._about: list[_Row] = []
-        self._timers: set[tuple[int, str, int]] = set()
-
-    def timer_known(self, alarm_id: int, action: str, time: int) -> bool:
-        """Whether a timer made this transition before, in the database or in this batch."""
-        key = (alarm_id, str(action), time)
-        known = key in self._timers or self._rows.timer_known(*key)
-        self._timers.add(key)
-        return known
-
-    def step(self, alarm: _Row, step: Step, time: int, *, received: int = 0, seq: int = 0,
-             value: float | None = None, evidence: str = "{}", by: str = "", comment: str = "") -> None:
-        """Take a step: `alarm` is changed to its new standing."""
-        before = _standing(alarm)
-        after = step.standing
-        if step.action is not AlarmAction.COMMENT:
-            alarm["version"] += 1
-        alarm.update(state=str(after.state), active=after.active, severity=after.severity,
-                     shelved_until=after.shelved_until, changed=self._recorded)
-        if step.action is AlarmAction.RAISE:
-            alarm.update(announced=self._recorded, count=alarm["count"] + 1)
-        if step.action is AlarmAction.ACKNOWLEDGE:
-            alarm.update(acknowledged=time, acknowledged_by=by)
-        elif after.state is State.UNACKNOWLEDGED:
-            alarm.update(acknowledged=None, acknowledged_by="")
-        self._touched[int(alarm["id"])] = alarm
-        self._about.append(alarm)
-        self._log.append({
-            "alarm_id": alarm["id"], "action": str(step.action), "from_state": str(before.state),
-            "to_state": str(after.state), "severity": after.severity, "active": after.active,
-            "annunciated": self._life.annunciates(before, step), "time": time, "recorded_at": self._recorded,
-            "received": received, "seq": seq, "value": value, "lon": alarm["lon"], "lat": alarm["lat"],
-            "commune": alarm["commune"], "by": by, "comment": comment, "evidence": evidence,
-            "version": alarm["version"]})
-
-    def finish(self) -> list[AlarmEvent]:
-        """Write rows and transitions; returns the events."""
-        self._rows.update(list(self._touched.values()))
-        numbers = self._rows.log(self._log)
-        return [AlarmEvent(
-            id=number, alarm=int(alarm["id"]), source=alarm["source"], condition=alarm["condition"],
-            domain=alarm["domain"], **{name: line[name] for name in _IN_EVENT})
-            for number, alarm, line in zip(numbers, self._about, self._log, strict=True)]
-
-
-_IN_EVENT = ("action", "from_state", "to_state", "severity", "active", "annunciated", "time", "recorded_at", "received",
-             "seq", "value", "lon", "lat", "commune", "by", "comment", "version")
-
-
-def _standing(alarm: _Row) -> Standing:
-    return Standing(State(alarm["state"]), bool(alarm["active"]), int(alarm["severity"]), alarm["shelved_until"])
-
-
-def _blank(change: Change, recorded: int) -> _Row:
-    """The row of an alarm never raised, for the key of this change."""
-    return {"source": change.source, "condition": change.condition, "domain": change.domain,
-            "state": str(State.NORMAL), "active": False, "severity": 0, "raised": int(change.time),
-            "announced": recorded, "cleared": None, "acknowledged": None, "acknowledged_by": "",
-            "shelved_until": None, "count": 0, "value": None, "lon": None, "lat": None, "commune": "",
-            "evidence": "{}", "changed": recorded, "version": 0}
-
-
-def _judge(alarm: _Row, change: Change, step: Step) -> str:
-    """Put what a detector found into the row; returns the evidence as JSON."""
-    evidence = _json(change.evidence)
-    alarm["value"] = _number(change.value)
-    if change.evidence or step.action is not AlarmAction.CLEAR:  # a clear may be silent about why it was raised
-        alarm["evidence"] = evidence
-    if change.domain:
-        alarm["domain"] = change.domain
-    if change.lon is not None and change.lat is not None:
-        alarm.update(lon=_number(change.lon), lat=_number(change.lat), commune=change.commune)
-    elif change.commune:
-        alarm["commune"] = change.commune
-    if step.action is AlarmAction.RAISE:
-        alarm.update(raised=int(change.time), cleared=None)
-    elif step.action is AlarmAction.CLEAR:
-        alarm["cleared"] = int(change.time)
-    return evidence
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _json(evidence: dict[str, Any]) -> str:
-    """Evidence as JSON. What is not JSON becomes text: evidence must not keep an alarm from being raised."""
-    try:
-        return msgspec.json.encode(evidence, enc_hook=_plain).decode()
-    except (TypeError, ValueError, RecursionError):
-        return msgspec.json.encode({"text": repr(evidence).encode("utf-8", "replace").decode()[:2000]}).decode()
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _changed_since(rows: AlarmRows, alarm: _Row, version: int) -> str:
+def _changed_since(rows: AlarmRows, alarm: Row, version: int) -> str:
     steps = rows.since_version(int(alarm["id"]), version)
     if not steps:
         return f"there is no version {version} of it yet, it is at {alarm['version']}"
@@ -390,7 +284,7 @@ def _changed_since(rows: AlarmRows, alarm: _Row, version: int) -> str:
     return f"it changed since version {version}: {earlier}{', '.join(told)}"
 
 
-def _refused(rows: AlarmRows, alarm: _Row, reason: str) -> str:
+def _refused(rows: AlarmRows, alarm: Row, reason: str) -> str:
     who = alarm["acknowledged_by"] if alarm["state"] == State.ACKNOWLEDGED else ""
     return f"{reason}, by {who} at {iso(int(alarm['acknowledged']))}" if who and reason.endswith("already") else reason
 
