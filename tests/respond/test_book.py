@@ -189,14 +189,14 @@ async def test_the_list_filters_sorts_and_pages(book: AlarmBook, change: MakeCha
                       change("raise", source="50%_off/x", condition="a.b")])
 
     async def keys(**chosen: Any) -> list[str]:
-        return [a.source for a in (await book.list(AlarmFilter(**chosen), limit=1000)).alarms]
+        return [a.source for a in (await book.list(AlarmFilter(**chosen), limit=1000)).items]
 
     for sort in ("raised", "-raised", "severity", "-severity", "source", "-changed"):
         seen, after, pages = [], None, 0
         while True:
             page = await book.list(sort=sort, limit=7, after=after)
             assert page.total == 46
-            seen += page.alarms
+            seen += page.items
             pages += 1
             if (after := page.next) is None:
                 break

@@ -87,7 +87,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 class AlarmPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a list."""
 
-    alarms: list[Alarm]
+    items: list[Alarm]
     total: int
     """How many match the filter, on all pages."""
     next: str | None

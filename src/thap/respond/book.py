@@ -259,7 +259,7 @@ class AlarmBook:
             alarms, total = await rows_of.list_alarms(connection, chosen, sort, limit + 1, position)
         more = len(alarms) > limit
         alarms = alarms[:limit]
-        return AlarmPage(alarms=alarms, total=total, next=_cursor(alarms[-1], sort) if more else None)
+        return AlarmPage(items=alarms, total=total, next=_cursor(alarms[-1], sort) if more else None)
 
     async def events_after(self, event_id: int, limit: int = 1000,
                            chosen: EventFilter = EventFilter()) -> Sequence[AlarmEvent]:  # noqa: B008 - frozen

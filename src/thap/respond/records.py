@@ -19,8 +19,8 @@ from thap.kernel.records import metadata
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmSort, EventFilter
 from thap.respond.store import Transaction
 
-__all__ = ["AlarmRows", "alarm_by_id", "alarm_transitions", "alarms", "events_after", "figures_rows", "list_alarms",
-           "offsets", "read_offset", "stale_rows"]
+__all__ = ["AlarmRows", "active_rows", "alarm_by_id", "alarm_keys", "alarm_transitions", "alarms", "events_after",
+           "figures_rows", "last_event", "list_alarms", "offsets", "read_offset", "shelves_end", "stale_rows"]
 
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -288,6 +288,12 @@ async def figures_rows(connection: AsyncConnection, since: int, until: int, doma
     if domain:
         statement = statement.join_from(alarm_transitions, alarms).where(_A.domain == domain)
     return [tuple(row) for row in await connection.execute(statement)]
+
+
+async def alarm_keys(connection: AsyncConnection, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+    """(source, condition) of alarms by number."""
+    rows = await connection.execute(sa.select(_A.id, _A.source, _A.condition).where(_A.id.in_(numbers)))
+    return {int(number): (str(source), str(condition)) for number, source, condition in rows}
 
 
 async def stale_rows(connection: AsyncConnection, announced_before: int, domain: str) -> list[int]:
