@@ -1,0 +1,11 @@
+"""Traffic: cameras on roads, vessels and ferries on the river."""
+
+from __future__ import annotations
+
+from thap.domains.domain import Domain
+from thap.domains.traffic.demo import contribute
+
+__all__ = ["DOMAIN"]
+
+DOMAIN = Domain(name="traffic", title={"vi": "Giao thông", "en": "Traffic"}, package="thap.domains.traffic",
+                rules="rules.toml", demo=contribute)

@@ -1,0 +1,11 @@
+"""Water, air and weather: levels and salinity on the Tiền, fine dust, squalls."""
+
+from __future__ import annotations
+
+from thap.domains.domain import Domain
+from thap.domains.water.demo import contribute
+
+__all__ = ["DOMAIN"]
+
+DOMAIN = Domain(name="water", title={"vi": "Nước, không khí và thời tiết", "en": "Water, air and weather"},
+                package="thap.domains.water", rules="rules.toml", demo=contribute)
