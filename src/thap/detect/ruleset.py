@@ -1,0 +1,266 @@
+"""All rules of a centre, judged together: rows and time in, changes out.
+
+Rules are gathered into *lanes*, one for each kind of record and lateness; a lane has one `Order` and, for each
+kind of rule, one `Fused`. Silence goes by the time of arrival and so stands beside the lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from thap.detect.areas import Resolver
+from thap.detect.catalogue import Catalogue
+from thap.detect.detector import Action, Change, Outcome, Severity
+from thap.detect.fused import Fused, Lost, Sink
+from thap.detect.order import Batch, Order, series_of
+from thap.detect.rules import NOfM, Rule, Silence, Threshold
+from thap.detect.silence import Silences
+from thap.detect.threshold import Samples, Thresholds
+from thap.kernel.clock import MINUTE_US, SECOND_US
+from thap.kernel.settings import EngineSettings
+from thap.observe.kinds import Kind, Longs, ObservationBatch
+from thap.observe.registry import Registry
+
+__all__ = ["RuleSet"]
+
+STANDSTILL_US = 5 * MINUTE_US
+_STATE = 1
+
+
+@dataclass(slots=True)
+class _Lane:
+    kind: Kind
+    lateness: int
+    order: Order
+    fused: list[Fused]
+
+
+class RuleSet:
+    """The rules in force with their state. Not thread-safe.
+
+    Door times (`received`, and `now_us` of `tick`) must be those of one clock, and `tick` may only be called
+    with a time up to which every row that came in was handed to `update`: a centre that catches up with its
+    journal ticks at the door time of what it has read.
+
+    Args:
+        rules: enabled ones are used; names are unique.
+        registry: what exists; rows of series it does not have are passed over.
+        settings: for the lateness of rules that name none.
+        resolve_area: gives the geometry of a place named in a geofence.
+    """
+
+    def __init__(self, rules: Sequence[Rule], registry: Registry, settings: EngineSettings,
+                 resolve_area: Resolver | None = None) -> None:
+        self._settings = settings
+        self._resolve = resolve_area
+        self._standstill: int | None = STANDSTILL_US
+        self._build(rules, registry)
+
+    # ---- what is in force
+
+    @property
+    def rule_count(self) -> int:
+        """Rules in force."""
+        return len(self._rules)
+
+    @property
+    def watched(self) -> int:
+        """Pairs of a rule and a source that are watched."""
+        return sum(len(fused.cell_rule) for lane in self._lanes for fused in lane.fused) \
+            + sum(len(silences) for silences in self._silences.values())
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Rules that cannot run, by name, with the reason; the others go on."""
+        return dict(self._problems)
+
+    @property
+    def late(self) -> int:
+        """Rows that came too late to be judged."""
+        return sum(lane.order.late for lane in self._lanes)
+
+    @property
+    def duplicates(self) -> int:
+        """Rows that said a time of their series again."""
+        return sum(lane.order.duplicates for lane in self._lanes)
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule in force that has this name."""
+        return self._rules.get(name)
+
+    @property
+    def standstill_us(self) -> int | None:
+        """Time between two ticks beyond which silence counts from the later one; None never. A backtest, which
+        ticks only where something is due, sets None."""
+        return self._standstill
+
+    @standstill_us.setter
+    def standstill_us(self, value: int | None) -> None:
+        self._standstill = value
+        for silences in self._silences.values():
+            silences.standstill_us = value
+
+    def rebind(self, rules: Sequence[Rule], registry: Registry) -> Outcome:
+        """Take other rules, or another registry. Rules that judge as before keep their state.
+
+        Returns:
+            The clearing of conditions that were active and whose rule or source is gone or judges otherwise now.
+        """
+        state = self._export()
+        self._build(rules, registry)
+        return self._import(state)
+
+    # ---- rows and time
+
+    def update(self, batch: Batch) -> Outcome:
+        """Judge a batch in journal order. See `Detector` for what comes back."""
+        sink = Sink()
+        kind = Kind.OBSERVATION if isinstance(batch, ObservationBatch) else Kind.POSITION
+        if not len(batch):
+            return Outcome()
+        rows = self._usable(batch, kind, sink)
+        if kind in self._silences:
+            self._silences[kind].update(batch, rows, sink)
+        for lane in self._lanes:
+            if lane.kind is kind:
+                groups = lane.order.push(batch, rows)
+                if groups is not None:
+                    for fused in lane.fused:
+                        fused.update(groups, sink)
+        return sink.outcome()
+
+    def tick(self, now_us: int) -> Outcome:
+        """Time passed, by the clock of the doors: rows that waited are judged, timers end, silence is noticed."""
+        released, timed = Sink(), Sink()
+        for lane in self._lanes:
+            groups = lane.order.tick(now_us)
+            for fused in lane.fused:
+                if groups is not None:
+                    fused.update(groups, released)
+                fused.tick(now_us, timed)
+        for silences in self._silences.values():
+            silences.tick(now_us, timed)
+        outcome = released.outcome()
+        outcome.extend(timed.outcome())
+        return outcome
+
+    def next_tick_us(self) -> int | None:
+        """The earliest door time at which `tick` would do anything, as things stand; None if nothing is due."""
+        times = [silences.next_tick() for silences in self._silences.values()]
+        for lane in self._lanes:
+            times += [lane.order.next_tick(), *(fused.next_tick() for fused in lane.fused)]
+        return min((time for time in times if time is not None), default=None)
+
+    # ---- state
+
+    def dump(self) -> bytes:
+        """All state, to be given to `load`."""
+        return msgspec.msgpack.encode(self._export())
+
+    def load(self, state: bytes) -> Outcome:
+        """Take the state that `dump` gave, perhaps under other rules and another registry.
+
+        Returns:
+            As `rebind`.
+
+        Raises:
+            ValueError: it is not such a state; nothing of it was taken.
+        """
+        try:
+            body = msgspec.msgpack.decode(state)
+            if body["version"] != _STATE:
+                raise ValueError("another version")
+            return self._import(body)
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            self._build(list(self._rules.values()), self._registry)
+            raise ValueError(f"not a state of rules: {error}") from None
+
+    # ---- inside
+
+    def _build(self, rules: Sequence[Rule], registry: Registry) -> None:
+        catalogue = Catalogue(registry)
+        self._registry = registry
+        self._problems: dict[str, str] = {}
+        self._rules = {rule.name: rule for rule in rules if rule.enabled}
+        sizes = {Kind.OBSERVATION: registry.max_datastream + 1, Kind.POSITION: registry.max_mover + 1}
+        self._sizes = sizes
+        gathered: dict[tuple[Kind, int], dict[type[Fused], list[Rule]]] = {}
+        quiet: dict[Kind, list[Silence]] = {}
+        for rule in self._rules.values():
+            if isinstance(rule, Silence):
+                quiet.setdefault(rule.watches, []).append(rule)
+                continue
+            lateness = round(self._settings.allowed_lateness_s * SECOND_US) if rule.lateness is None \
+                else rule.lateness
+            gathered.setdefault((rule.watches, lateness), {}).setdefault(_fused_type(rule), []).append(rule)
+        self._silences = {kind: Silences(some, catalogue, kind, sizes[kind]) for kind, some in quiet.items()}
+        self.standstill_us = self._standstill
+        self._lanes: list[_Lane] = []
+        for (kind, lateness), by_type in gathered.items():
+            watched = np.zeros(sizes[kind], bool)
+            order = Order(sizes[kind], watched, lateness)
+            fused = [make(some, catalogue, order) for make, some in by_type.items()]
+            for one in fused:
+                watched[one.seat_series] = True
+            self._lanes.append(_Lane(kind, lateness, order, fused))
+
+    def _usable(self, batch: Batch, kind: Kind, sink: Sink) -> Longs:
+        """Rows of known series with numbers that can be judged; the others with bad numbers are faults."""
+        series = series_of(batch)
+        if isinstance(batch, ObservationBatch):
+            sound = np.isfinite(batch.result)
+        else:
+            sound = (np.abs(batch.lon) <= 180) & (np.abs(batch.lat) <= 90)
+        if not sound.all():
+            for row in np.flatnonzero(~sound).tolist():
+                sink.fault(row, "", "the result is not a number" if kind is Kind.OBSERVATION
+                           else "the position is not on the globe")
+        elif int(series.max()) < self._sizes[kind] and int(series.min()) >= 0:
+            return np.arange(len(series))
+        return np.flatnonzero(sound & (series < self._sizes[kind]) & (series >= 0))
+
+    def _export(self) -> dict[str, Any]:
+        return {
+            "version": _STATE,
+            "lanes": [{"kind": str(lane.kind), "lateness": lane.lateness, "order": lane.order.dump(),
+                       "fused": {fused.name: fused.dump() for fused in lane.fused}} for lane in self._lanes],
+            "silences": {str(kind): silences.dump() for kind, silences in self._silences.items()}}
+
+    def _import(self, state: dict[str, Any]) -> Outcome:
+        lost: list[Lost] = []
+        lanes = {(str(lane.kind), lane.lateness): lane for lane in self._lanes}
+        for body in state["lanes"]:
+            lane = lanes.get((body["kind"], body["lateness"]))
+            if lane is not None:
+                lane.order.load(body["order"])
+            by_name = {fused.name: fused for fused in lane.fused} if lane is not None else {}
+            for name, saved in body["fused"].items():
+                if name in by_name:
+                    lost += by_name[name].load(saved)
+                else:
+                    lost += [Lost(ladder[0], ladder[2], ladder[3]) for ladder in saved["ladders"]]
+        silences = {str(kind): one for kind, one in self._silences.items()}
+        for name, saved in state["silences"].items():
+            if name in silences:
+                lost += silences[name].load(saved)
+            else:
+                lost += [Lost(ladder[0], ladder[2], ladder[3]) for ladder in saved["ladders"]]
+        return Outcome([self._forgotten(one) for one in lost if one.shown])
+
+    def _forgotten(self, lost: Lost) -> Change:
+        why = "changed" if lost.rule in self._rules else "removed"
+        return Change(lost.source, lost.rule, Action.CLEAR, Severity(lost.shown), lost.clock, 0,
+                      evidence={"by": f"rule or source {why}"})
+
+
+def _fused_type(rule: Rule) -> type[Fused]:
+    if isinstance(rule, Threshold):
+        return Thresholds
+    if isinstance(rule, NOfM) and rule.m is not None:
+        return Samples
+    raise NotImplementedError(rule.kind)
