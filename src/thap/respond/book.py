@@ -268,6 +268,11 @@ class AlarmBook:
         async with self._records.read() as connection:
             return await rows_of.events_after(connection, event_id, limit, chosen)
 
+    async def life(self, alarm_id: int, limit: int) -> tuple[Sequence[AlarmEvent], int]:
+        """The latest transitions of one alarm, latest first, and how many it has in all."""
+        async with self._records.read() as connection:
+            return await rows_of.life_of(connection, alarm_id, limit)
+
     async def last_event_id(self) -> int:
         """The number of the newest transition, 0 when there is none."""
         async with self._records.read() as connection:

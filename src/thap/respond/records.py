@@ -20,7 +20,8 @@ from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmSort, EventF
 from thap.respond.store import Transaction
 
 __all__ = ["AlarmRows", "active_rows", "alarm_by_id", "alarm_keys", "alarm_transitions", "alarms", "events_after",
-           "figures_rows", "last_event", "list_alarms", "offsets", "read_offset", "shelves_end", "stale_rows"]
+           "figures_rows", "last_event", "life_of", "list_alarms", "offsets", "read_offset", "shelves_end",
+           "stale_rows"]
 
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -188,9 +189,9 @@ class AlarmRows:
 
 # Reading.
 
-_EVENT = (_T.id, _T.alarm_id, _A.source, _A.condition, _T.action, _T.from_state, _T.to_state, _T.severity, _T.active,
-          _T.annunciated, _T.time, _T.recorded_at, _T.received, _T.seq, _T.value, _A.domain, _T.lon, _T.lat,
-          _T.commune, _T.by, _T.comment, _T.version)
+_EVENT = (_T.id, _T.alarm_id.label("alarm"), _A.source, _A.condition, _T.action, _T.from_state, _T.to_state,
+          _T.severity, _T.active, _T.annunciated, _T.time, _T.recorded_at, _T.received, _T.seq, _T.value, _A.domain,
+          _T.lon, _T.lat, _T.commune, _T.by, _T.comment, _T.version)
 
 
 def _alarm(row: sa.RowMapping) -> Alarm:
@@ -251,12 +252,17 @@ async def events_after(connection: AsyncConnection, after: int, limit: int, chos
         sa.select(*_EVENT).join_from(alarm_transitions, alarms)
         .where(_T.id > after, *(column.in_(sorted(values)) for column, values in many if values))
         .order_by(_T.id).limit(limit))
-    names = AlarmEvent.__struct_fields__
-    order = ("id", "alarm", "source", "condition", "action", "from_state", "to_state", "severity", "active",
-             "annunciated", "time", "recorded_at", "received", "seq", "value", "domain", "lon", "lat", "commune",
-             "by", "comment", "version")
-    assert set(order) == set(names)
-    return [AlarmEvent(**dict(zip(order, row, strict=True))) for row in rows]
+    return [AlarmEvent(**row) for row in rows.mappings()]
+
+
+async def life_of(connection: AsyncConnection, alarm_id: int, limit: int) -> tuple[list[AlarmEvent], int]:
+    """The latest transitions of one alarm, latest first, and how many it has."""
+    total = await connection.scalar(
+        sa.select(sa.func.count()).select_from(alarm_transitions).where(_T.alarm_id == alarm_id))
+    rows = await connection.execute(
+        sa.select(*_EVENT).join_from(alarm_transitions, alarms).where(_T.alarm_id == alarm_id)
+        .order_by(_T.id.desc()).limit(limit))
+    return [AlarmEvent(**row) for row in rows.mappings()], int(total or 0)
 
 
 async def last_event(connection: AsyncConnection) -> int:
