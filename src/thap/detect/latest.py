@@ -71,7 +71,9 @@ class Latest:
         columns: dict[str, Any] = {self.key: rows.astype(np.int32), "time": self._time[rows]}
         columns |= {name: column[rows] for name, column in self._columns.items()}
         columns["received"] = self._received[rows]
-        return pa.table(columns).replace_schema_metadata({"kind": str(self.kind), "version": str(self.version)})
+        return pa.table(columns).replace_schema_metadata(
+            {"kind": str(self.kind), "version": str(self.version), "since": str(since)}
+        )
 
     def ipc(self, since: int = 0) -> bytes:
         """`table` as an Arrow IPC stream."""

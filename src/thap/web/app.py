@@ -24,6 +24,7 @@ import thap.web.api
 from thap.web import errors, page
 from thap.web.deps import Centre
 from thap.web.live import Live
+from thap.web.sse import Hub
 
 __all__ = ["DOOR_PATHS", "create_app"]
 
@@ -114,12 +115,14 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
         doors: an ASGI application for `DOOR_PATHS`; it authenticates and answers errors itself. None where
             this process keeps no doors.
     """
-    live = centre.parts.setdefault("live", Live(centre))
+    live = centre.parts["live"] = Live(centre)
+    hub = centre.parts["stream"] = Hub(centre, live)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(live.running())
+            await stack.enter_async_context(hub.running())
             yield
 
     app = _Application(

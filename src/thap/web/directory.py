@@ -89,6 +89,8 @@ class Directory:
         self.movers: dict[int, MoverInfo] = {info.id: info for info in registry.movers}
         self.datastream_key = _by_number(registry.max_datastream, ((i.id, i.key) for i in registry.datastreams))
         self.mover_key = _by_number(registry.max_mover, ((i.id, i.key) for i in registry.movers))
+        self.known_datastream = _mask(registry.max_datastream, registry.datastreams, lambda _: True)
+        self.known_mover = _mask(registry.max_mover, registry.movers, lambda _: True)
         self._datastream_masks: dict[Filter, Mask] = {}
         self._mover_masks: dict[Filter, Mask] = {}
 

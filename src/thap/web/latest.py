@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from thap.kernel.errors import CorruptError
 
-__all__ = ["COLUMNS", "Delta", "Mirror", "read_delta", "tidy"]
+__all__ = ["COLUMNS", "Delta", "Mirror", "read_delta"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -31,8 +30,10 @@ class Delta:
     """Latest values as the engine sends them: all of a kind, or those that changed."""
 
     kind: str
+    since: int
+    """The engine's version after which these values changed; 0 for all there are."""
     version: int
-    """The engine's count of announcements; a step of more than one means that one was missed."""
+    """The engine's version they lead to; it starts anew with the engine."""
     number: npt.NDArray[np.int32]
     columns: dict[str, npt.NDArray[Any]]
 
@@ -51,26 +52,23 @@ def read_delta(payload: bytes, kind: str | None = None) -> Delta:
             table = reader.read_all()
         metadata = table.schema.metadata or {}
         found = metadata.get(b"kind", (kind or "").encode()).decode()
-        version = int(metadata.get(b"version", b"0"))
+        since, version = int(metadata.get(b"since", b"0")), int(metadata.get(b"version", b"0"))
         columns = {name: table.column(name).combine_chunks().cast(pa.from_numpy_dtype(dtype)).to_numpy(
             zero_copy_only=False) for name, dtype in COLUMNS[found].items()}
         number = table.column(_NUMBER[found]).combine_chunks().to_numpy(zero_copy_only=False)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise CorruptError(f"not latest values: {error}", where="centre.live.latest") from None
-    return Delta(found, version, number, columns)
+    return Delta(found, since, version, number, columns)
 
 
 class Mirror:
     """The latest value of every source of one kind.
 
-    Each row carries the *version* at which it last changed here. Versions are taken from the wall clock
-    (milliseconds, always rising), so that one given to a console before a restart still orders before those
-    after it.
+    Each row carries the *version* at which it last changed here; see `Live.version`.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.version = 0
         self.rows = 0
         """How many sources have a value."""
         self._columns = {name: np.zeros(0, dtype) for name, dtype in COLUMNS[kind].items()}
@@ -81,11 +79,12 @@ class Mirror:
         """A column by registry number; meaningful where `changed` is not 0."""
         return self._columns[name]
 
-    def apply(self, delta: Delta, *, whole: bool = False) -> bool:
+    def apply(self, delta: Delta, version: int, *, whole: bool = False) -> bool:
         """Take values; whether anything changed.
 
         Args:
             delta: the values.
+            version: given to the rows that change.
             whole: it holds every value there is, so only rows newer than those here count as changed.
         """
         number = delta.number
@@ -106,14 +105,9 @@ class Mirror:
         else:
             for name, column in self._columns.items():
                 column[number] = delta.columns[name]
-        self.version = max(self.version + 1, time.time_ns() // 1_000_000)
-        self.changed[number] = self.version
+        self.changed[number] = version
         self.rows = int(np.count_nonzero(self.changed))
         return True
-
-    def since(self, version: int) -> Rows:
-        """Registry numbers of rows that changed after a version."""
-        return np.flatnonzero(self.changed > version)
 
     def _grow(self, size: int) -> None:
         if size <= len(self.changed):
@@ -122,10 +116,3 @@ class Mirror:
         for name, column in self._columns.items():
             self._columns[name] = np.concatenate([column, np.zeros(room - len(column), column.dtype)])
         self.changed = np.concatenate([self.changed, np.zeros(room - len(self.changed), np.int64)])
-
-
-def tidy(values: npt.NDArray[Any]) -> npt.NDArray[Any] | list[Any]:
-    """A column as it goes into JSON: floats of 32 bits at the digits they have."""
-    if values.dtype == np.float32:
-        return np.round(values.astype(np.float64), 2)
-    return np.ascontiguousarray(values)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import numpy as np
 import structlog
 
 from thap.kernel.errors import CorruptError, ThapError
 from thap.kernel.metrics import Beat, Board
-from thap.kernel.places import Locator, load_locator
 from thap.kernel.tokens import Tokens
 from thap.observe.registry import Registry, load_registry
+from thap.web.api.places import locator_of
 from thap.web.auth import tokens_of
 from thap.web.deps import Centre
 from thap.web.directory import Directory, Filter
@@ -47,13 +49,15 @@ class Live:
         self.board = Board()
         self.directory = Directory(Registry())
         self.observations, self.positions = Mirror("observation"), Mirror("position")
+        self.version = 0
+        """Counts changes of latest values. It is taken from the wall clock (milliseconds, always rising), so that
+        one a console was given before a restart orders before those after it."""
         self.asked = 0
         """How often all latest values were asked for; more than twice means gaps or engine restarts."""
         self.changed: list[Callable[[], None]] = []
         """Called whenever latest values changed."""
         self.beaten: list[Callable[[Beat], None]] = []
         """Called at each heartbeat."""
-        self._locator: Locator | None = None
         self._versions: dict[str, int] = {}
         self._engine = 0
         self._reconnects = 0
@@ -65,7 +69,6 @@ class Live:
         """Listen and keep everything current until the block ends."""
         bus = self._centre.bus
         await bus.listen("centre.live.registry", self._hear_registry)
-        await bus.listen("centre.live.places", self._hear_places)
         await bus.listen("centre.live.tokens", self._hear_tokens)
         await bus.listen("centre.live.latest", self._hear_latest)
         await bus.listen("centre.stats.>", self._hear_stats)
@@ -83,23 +86,22 @@ class Live:
         """The latest values of a kind of record."""
         return self.observations if kind == "observation" else self.positions
 
-    @property
-    def version(self) -> int:
-        """The version of the newest latest value of any kind."""
-        return max(self.observations.version, self.positions.version)
-
     async def reload(self) -> None:
-        """Take the registry as it now stands."""
-        async with self._registry_lock, self._centre.records.read() as connection:
-            registry = await load_registry(connection)
-            self.directory = await asyncio.to_thread(Directory, registry)
-
-    async def locator(self) -> Locator:
-        """Which commune a point lies in; read from the records at first use and after an import."""
-        if self._locator is None:
+        """Take the registry as it now stands. Values that came before their source was known here count as
+        changed now."""
+        async with self._registry_lock:
             async with self._centre.records.read() as connection:
-                self._locator = await load_locator(connection)
-        return self._locator
+                registry = await load_registry(connection)
+            fresh = await asyncio.to_thread(Directory, registry)
+            before, self.directory = self.directory, fresh
+            for mirror, old, new in ((self.observations, before.known_datastream, fresh.known_datastream),
+                                     (self.positions, before.known_mover, fresh.known_mover)):
+                known = new.copy()
+                known[:len(old)] &= ~old[:len(new)]
+                numbers = np.flatnonzero(known[:len(mirror.changed)] & (mirror.changed[:len(known)] > 0))
+                if len(numbers):
+                    mirror.changed[numbers] = self._next_version()
+                    self._tell()
 
     async def rows(self, kind: str, wanted: Filter, since: int = 0) -> Rows:
         """Registry numbers, rising, of the latest values of a kind that a filter wants and that changed after
@@ -112,17 +114,29 @@ class Live:
             if wanted.bbox is not None:
                 rows = rows[wanted.inside(mirror["lon"][rows], mirror["lat"][rows])]
             if wanted.communes and len(rows):
-                codes = (await self.locator()).codes_of(mirror["lon"][rows], mirror["lat"][rows])
+                codes = (await locator_of(self._centre)).codes_of(mirror["lon"][rows], mirror["lat"][rows])
                 rows = rows[np.isin(codes, list(wanted.communes))]
         return rows
+
+    def columns(self, kind: str, rows: Rows) -> dict[str, Any]:
+        """These latest values as JSON-able columns: `source` keys, `time` and `received` in µs, and the values."""
+        mirror, observed = self.mirror(kind), kind == "observation"
+        body: dict[str, Any] = {
+            "source": (self.directory.datastream_key if observed else self.directory.mover_key)[rows].tolist(),
+            "time": mirror["time"][rows]}
+        if observed:
+            body["result"] = mirror["result"][rows]
+        else:
+            body["lon"], body["lat"] = np.round(mirror["lon"][rows], 6), np.round(mirror["lat"][rows], 6)
+            body["speed_kn"] = np.round(mirror["speed_kn"][rows].astype(np.float64), 1)
+            body["course_deg"] = np.round(mirror["course_deg"][rows].astype(np.float64), 1)
+        body["received"] = mirror["received"][rows]
+        return body
 
     # ---- hearing
 
     async def _hear_registry(self, _subject: str, _payload: bytes) -> None:
         self._registry_dirty.set()
-
-    async def _hear_places(self, _subject: str, _payload: bytes) -> None:
-        self._locator = None
 
     async def _hear_tokens(self, _subject: str, _payload: bytes) -> None:
         self._tokens().changed()
@@ -149,16 +163,22 @@ class Live:
         self._take(delta, whole=False)
 
     def _missed(self, delta: Delta) -> bool:
-        """Whether an announcement before this one was missed. The count may run over both kinds or over each."""
-        before, self._versions = self._versions, {**self._versions, delta.kind: delta.version}
-        if not before:
-            return False
-        return delta.version not in (before.get(delta.kind, -1) + 1, max(before.values()) + 1)
+        """Whether an announcement before this one was missed, or the engine began anew."""
+        known = self._versions.get(delta.kind, 0)
+        self._versions[delta.kind] = delta.version
+        return delta.since > known or delta.version < known
 
     def _take(self, delta: Delta, *, whole: bool) -> None:
-        if self.mirror(delta.kind).apply(delta, whole=whole):
-            for call in self.changed:
-                call()
+        if self.mirror(delta.kind).apply(delta, self._next_version(), whole=whole):
+            self._tell()
+
+    def _next_version(self) -> int:
+        self.version = max(self.version + 1, time.time_ns() // 1_000_000)
+        return self.version
+
+    def _tell(self) -> None:
+        for call in self.changed:
+            call()
 
     # ---- keeping current
 
@@ -181,6 +201,7 @@ class Live:
                 for kind in ("observation", "position"):
                     answer = await self._centre.bus.ask("centre.ask.latest", kind.encode())
                     delta = await asyncio.to_thread(read_delta, answer, kind)
+                    self._versions[kind] = delta.version
                     self._take(delta, whole=True)
                 self.asked += 1
             except ThapError as error:
