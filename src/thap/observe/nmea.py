@@ -125,6 +125,16 @@ class AisDecoder:
         self._open_max = open_max
         self._groups: OrderedDict[bytes, int] = OrderedDict()
 
+    @property
+    def clock(self) -> int | None:
+        """The time of a log at the last line read, µs; None where it told none so far."""
+        return self._clock
+
+    @property
+    def unfinished(self) -> int:
+        """How many messages wait for their other parts."""
+        return len(self._open)
+
     def feed(self, data: bytes, received: int | None = None) -> AisBatch:
         """Decode the next bytes of a stream.
 
