@@ -47,6 +47,8 @@ class Limit:
     """µs between two observations."""
     gaps: tuple[Plan, ...] = ()
     """The source is silent in these: what happens around them cannot be promised."""
+    afters: Sequence[tuple[int, Severity]] = ()
+    """Severities by time since the raise, µs."""
     note: str = ""
     step: int = MINUTE_US
     """How finely the signal is looked at, µs."""
@@ -98,6 +100,8 @@ class Limit:
         severity = max((s for limit, s in self.steps
                         if _longest(inside >= limit + self.margin) * self.step >= self.on_delay),
                        default=self.steps[0][1])
+        lasted = int(times[stop] - times[start]) - self.on_delay + self.off_delay
+        severity = max([severity, *(s for after, s in self.afters if lasted >= after)])
         event = Truth(self.condition, self.source, int(times[start]), int(times[stop]), severity, self.on_delay,
                       certain, self.note)
         broken = any(plan.between(event.start - 2 * self.period, event.end + self.period) for plan in self.gaps)
@@ -120,7 +124,7 @@ def limit_of(rule: Rule, source: str, signal: Signal, *, noise: float, **rest: A
     return Limit(rule.name, source, signal if sign > 0 else lambda times: -signal(times),
                  [(sign * limit, severity) for limit, severity in levels], **{
                      "margin": 3 * noise, "on_delay": rule.on_delay, "off_delay": rule.off_delay,
-                     "deadband": getattr(rule, "deadband", 0.0), **rest})
+                     "deadband": getattr(rule, "deadband", 0.0), "afters": rule.plan().afters, **rest})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +139,14 @@ class Quiet:
     def __call__(self, begin: int, end: int) -> Iterable[Truth]:
         """Gaps of the part around a stretch of time that are longer than the rule allows."""
         limit = int(self.rule.limit)
-        for plan in self.part.gaps:
-            for gap in plan.between(begin - 2 * DAY_US, end + DAY_US):
-                before = self.world.due(self.part, gap.begin - 2 * self.part.period, gap.begin)
-                after = self.world.due(self.part, gap.end - 1, gap.end + 2 * self.part.period)
-                if not len(before) or not len(after):
-                    continue
-                last, first = int(before[-1]), int(after[0])
-                if first - last > 0.9 * limit:
-                    yield Truth(self.rule.name, self.part.key, last, first, self.rule.severity, limit,
-                                first - last > 1.25 * limit, self.note)
+        afters = self.rule.plan().afters
+        # Gaps of several plans may touch, so what counts is when the part spoke.
+        times = self.world.due(self.part, max(begin - 3 * DAY_US, self.world.start), end + 3 * DAY_US)
+        for at in np.flatnonzero(np.diff(times) > 0.9 * limit).tolist():
+            last, first = int(times[at]), int(times[at + 1])
+            severity = max([self.rule.severity, *(s for after, s in afters if first - last - limit >= after)])
+            yield Truth(self.rule.name, self.part.key, last, first, severity, limit, first - last > 1.25 * limit,
+                        self.note)
 
 
 def depth_m(path: Path, polygon: Any) -> Signal:
@@ -156,7 +158,7 @@ def depth_m(path: Path, polygon: Any) -> Signal:
     def depth(times: Longs) -> Doubles:
         x, y = path(times)
         points = shapely.points(x * _METRES[0], y * _METRES[1])
-        return np.where(shapely.contains(flat, points), 1.0, -1.0) * shapely.distance(edge, points)
+        return np.asarray(np.where(shapely.contains(flat, points), 1.0, -1.0) * shapely.distance(edge, points))
 
     return depth
 
@@ -177,7 +179,7 @@ def rise_within(signal: Signal, window: int, step: int = 5 * MINUTE_US) -> Signa
         lowest = now
         for back in range(step, window + 1, step):
             lowest = np.minimum(lowest, signal(times - back))
-        return np.asarray(now - lowest)
+        return np.asarray(now - lowest, np.float64)
 
     return rise
 

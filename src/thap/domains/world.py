@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 from zlib import crc32
@@ -66,6 +66,7 @@ class Plan:
         self._world, self._name, self._every, self._length = world, name, every, length
         self._first = (world.midnight if midnight else world.start) + first
         self._jitter, self._turn = jitter, turn
+        self._known: dict[int, Episode] = {}
 
     def between(self, begin: int, end: int) -> list[Episode]:
         """Episodes that overlap a stretch of time, in order."""
@@ -75,6 +76,14 @@ class Plan:
         return [episode for episode in found if episode.begin < end and episode.end > begin]
 
     def _episode(self, k: int) -> Episode:
+        known = self._known.get(k)
+        if known is None:
+            if len(self._known) > 1000:
+                self._known.clear()
+            known = self._known[k] = self._draw(k)
+        return known
+
+    def _draw(self, k: int) -> Episode:
         where, size, strength = self._world.random(self._name, k).random(3)
         length = round(self._length[0] + size * (self._length[1] - self._length[0]))
         begin = self._first + k * self._every + round(where * self._jitter * (self._every - length))
@@ -253,8 +262,13 @@ class World:
 
     def truth(self, begin: int, end: int) -> list[Truth]:
         """Everything to be noticed that starts in a stretch of time, by start."""
-        found = [one for part in self._truths for one in part(begin, end) if begin <= one.start < end]
+        found = [self._clipped(one) for part in self._truths for one in part(begin, end)]
+        found = [one for one in found if begin <= one.start < end]
         return sorted(found, key=lambda one: (one.start, one.condition, one.source))
+
+    def _clipped(self, one: Truth) -> Truth:
+        """Of something that had begun before the world did, the part that can be seen."""
+        return replace(one, start=self.start, certain=False) if one.start < self.start < one.end else one
 
     def observations(self, after: int, upto: int, door: Door | None = None) -> Observations:
         """Observations with after < time ≤ upto, of one door or all."""
@@ -306,9 +320,9 @@ class World:
         return np.maximum(np.round(values, series.decimals), series.least) + 0.0
 
     def _fixes(self, mover: Mover, times: Longs) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-        lon, lat = mover.path(times)
         step = 5 * SECOND_US
-        (x0, y0), (x1, y1) = mover.path(times - step), mover.path(times + step)
+        (x0, lon, x1), (y0, lat, y1) = (np.split(part, 3) for part in mover.path(
+            np.concatenate([times - step, times, times + step])))
         shrink = np.cos(np.radians(lat))
         east, north = (x1 - x0) * shrink * _DEG_M / 10, (y1 - y0) * _DEG_M / 10  # metres a second
         speed = np.hypot(east, north) * 3600 / 1852

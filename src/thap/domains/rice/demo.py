@@ -64,7 +64,7 @@ def _peaks(world: World, rule: Rule, series: Series) -> Callable[[int, int], Ite
              *((float(level.above or 0), level.severity) for level in rule.limit_levels())]
 
     def truth(begin: int, end: int) -> Iterable[Truth]:
-        times = world.due(series, begin - 4 * DAY_US, end + 4 * DAY_US)
+        times = world.due(series, max(begin - 4 * DAY_US, world.start), end + 4 * DAY_US)
         values = series.signal(times)
         start, worst = 0, Severity.LOW
         for time, value in zip(times.tolist(), values.tolist(), strict=True):

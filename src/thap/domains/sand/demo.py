@@ -79,12 +79,13 @@ def _add(world: World, rules: dict[str, Rule], number: int, dredger: _Dredger) -
     inside = depth_m(path, shapely.union_all([area.geometry for area in night_rule.area]))
     world.expect(Limit(night_rule.name, key, when(inside, _closed), [(0.0, night_rule.severity)], margin,
                        night_rule.dwell or 0, night_rule.off_delay, night_rule.hysteresis_m, _PERIOD, gaps,
-                       "dredging at night"))
+                       night_rule.plan().afters, "dredging at night"))
     allowed = shapely.union_all([_shape(area) for area in outside_rule.area])
     world.expect(Limit(outside_rule.name, key, when(_negative(depth_m(path, allowed)),
                                                     slower_than(path, outside_rule.below_kn or 1.0)),
                        [(outside_rule.hysteresis_m, outside_rule.severity)], margin, outside_rule.on_delay,
-                       outside_rule.off_delay, outside_rule.hysteresis_m, _PERIOD, gaps, "dredging outside the mine"))
+                       outside_rule.off_delay, outside_rule.hysteresis_m, _PERIOD, gaps,
+                       outside_rule.plan().afters, "dredging outside the mine"))
     world.expect(Quiet(rules["sand.dredger_silent"], world, mover, "transponder off"))
 
 

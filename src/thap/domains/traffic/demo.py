@@ -87,19 +87,19 @@ def _bridge(world: World, rules: dict[str, Rule]) -> None:
     rule = rules["traffic.restricted_zone"]
     assert isinstance(rule, Geofence)
     zone = shapely.union_all([area.geometry for area in rule.area])
-    close = along(108.9, 130)  # 90 m outside it
+    close = along(109.12, 280)  # 70 m below it
     # One stays just inside its edge, where a position now and then falls outside.
-    for number, (km, depth) in enumerate(((110.4, 290), (110.9, 244), (111.4, 270))):
+    for number, (km, depth) in enumerate(((109.6, 290), (109.9, 244), (110.2, 270))):
         entry = Plan(world, "zone-entry", 3 * HOUR_US, (60 * MINUTE_US, 100 * MINUTE_US), first=5 * MINUTE_US,
                      jitter=0.15, turn=(number, 3))
         past = Plan(world, f"zone-past-{number}", 9 * HOUR_US, (50 * MINUTE_US, 70 * MINUTE_US),
-                    first=(3 * ((number + 1) % 3) + 5) * HOUR_US, jitter=0.1)
+                    first=(3 * ((number + 1) % 3) + 3) * HOUR_US, jitter=0.1)
         path = Visits(along(km, 120), ((along(108.9, depth), entry, 14 * MINUTE_US), (close, past, 14 * MINUTE_US)))
         key = f"mmsi-{574_200_000 + number:09d}"
         world.add(Mover(key, f"SL chờ cầu {number + 1}", "cargo", "traffic", 30 * SECOND_US, path, "ais", _GPS_M, 79))
         world.expect(Limit(rule.name, key, depth_m(path, zone), [(0.0, rule.severity)], 3 * _GPS_M + 3,
                            rule.on_delay, rule.off_delay, rule.hysteresis_m, 30 * SECOND_US, step=20 * SECOND_US,
-                           settle=3 * HOUR_US, note="barge among the piers"))
+                           settle=3 * HOUR_US, afters=rule.plan().afters, note="barge among the piers"))
 
 
 def _ferries(world: World, rules: dict[str, Rule]) -> None:
