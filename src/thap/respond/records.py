@@ -30,7 +30,7 @@ alarms = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("source", sa.String(257), nullable=False),
     sa.Column("condition", sa.String(128), nullable=False),
-    sa.Column("domain", sa.String(32), nullable=False, index=True),
+    sa.Column("domain", sa.String(32), nullable=False),
     sa.Column("state", sa.String(24), nullable=False, index=True),
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("severity", sa.SmallInteger, nullable=False),
@@ -39,17 +39,20 @@ alarms = sa.Table(
     sa.Column("cleared", sa.BigInteger),
     sa.Column("acknowledged", sa.BigInteger),
     sa.Column("acknowledged_by", sa.String(128), nullable=False),
-    sa.Column("shelved_until", sa.BigInteger, index=True),
+    sa.Column("shelved_until", sa.BigInteger),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("value", sa.Float),
     sa.Column("lon", sa.Float), sa.Column("lat", sa.Float),
-    sa.Column("commune", sa.String(16), nullable=False, index=True),
+    sa.Column("commune", sa.String(16), nullable=False),
     sa.Column("evidence", sa.Text, nullable=False),              # JSON
-    sa.Column("changed", sa.BigInteger, nullable=False, index=True),
+    sa.Column("changed", sa.BigInteger, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.UniqueConstraint("source", "condition"),
     sqlite_autoincrement=True,
 )
+# Every transition writes this row, and every index on what it writes: only those that reading needs.
+sa.Index("ix_alarms_shelved", alarms.c.shelved_until, sqlite_where=alarms.c.shelved_until.is_not(None),
+         postgresql_where=alarms.c.shelved_until.is_not(None))
 alarm_transitions = sa.Table(
     "alarm_transitions", metadata,
     sa.Column("id", _Id, primary_key=True),
