@@ -165,7 +165,7 @@ def _insert(connection: AsyncConnection, table: sa.Table) -> Any:
 
 async def _upsert(connection: AsyncConnection, table: sa.Table, unique: str, rows: list[dict[str, Any]]) -> None:
     """Insert rows; a row whose `unique` column exists already has its given columns updated."""
-    for shape in {tuple(sorted(row)) for row in rows}:
+    for shape in dict.fromkeys(tuple(sorted(row)) for row in rows):
         group = [row for row in rows if tuple(sorted(row)) == shape]
         statement = _insert(connection, table)
         changed = {c: statement.excluded[c] for c in shape if c not in (unique, "created")}

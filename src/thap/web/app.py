@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -34,6 +35,7 @@ AsgiApp = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Call
 DOOR_PATHS = ("/api/v1/observations", "/api/v1/positions", "/api/v1/trackers/")
 """Where records come in. Reading methods on the first two belong to the API."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -66,8 +68,8 @@ def _is_door(path: str, method: str) -> bool:
 class _Envelope:
     """Gives each request an id, bound to every log line it causes, and each answer its headers."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]]) -> None:
+        self._app, self._requests = app, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,6 +80,7 @@ class _Envelope:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._requests[scope["method"] if scope["method"] in _METHODS else "other", message["status"]] += 1
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = number
                 for name, value in _SECURITY.items():
@@ -116,6 +119,8 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
             this process keeps no doors.
     """
     live = centre.parts["live"] = Live(centre)
+    requests: Counter[tuple[str, int]] = Counter()
+    centre.parts["requests"] = requests
     hub = centre.parts["stream"] = Hub(centre, live)
 
     @asynccontextmanager
@@ -136,7 +141,7 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
     app.doors = doors
     app.state.centre = centre
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
-    app.add_middleware(_Envelope)
+    app.add_middleware(_Envelope, requests=requests)
     errors.install(app)
     for router in _routers():
         app.include_router(router)

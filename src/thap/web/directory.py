@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from thap.kernel.errors import InputError
 from thap.kernel.units import fold
+from thap.observe.listing import ThingInfo
 from thap.observe.registry import DatastreamInfo, MoverInfo, Registry
 
 __all__ = ["Directory", "Filter", "Mask", "parse_bbox"]
@@ -83,14 +85,17 @@ def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
 class Directory:
     """The registry with what filters need, by registry number. Immutable; a change makes a new one."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, things: tuple[ThingInfo, ...] = ()) -> None:
         self.registry = registry
+        self.things = things
+        self.thing: dict[str, ThingInfo] = {info.name: info for info in things}
         self.datastreams: dict[int, DatastreamInfo] = {info.id: info for info in registry.datastreams}
         self.movers: dict[int, MoverInfo] = {info.id: info for info in registry.movers}
         self.datastream_key = _by_number(registry.max_datastream, ((i.id, i.key) for i in registry.datastreams))
         self.mover_key = _by_number(registry.max_mover, ((i.id, i.key) for i in registry.movers))
         self.known_datastream = _mask(registry.max_datastream, registry.datastreams, lambda _: True)
         self.known_mover = _mask(registry.max_mover, registry.movers, lambda _: True)
+        self._by_thing: dict[str, list[DatastreamInfo]] | None = None
         self._datastream_masks: dict[Filter, Mask] = {}
         self._mover_masks: dict[Filter, Mask] = {}
 
@@ -102,6 +107,27 @@ class Directory:
                          lambda info: _wants_datastream(wanted, info))
             _remember(self._datastream_masks, wanted, mask)
         return mask
+
+    def things_after(self, wanted: Filter, after: int, limit: int) -> list[ThingInfo]:
+        """Things that a filter wants with a number above `after`, at most `limit`."""
+        found = []
+        for info in self.things[bisect_right(self.things, after, key=lambda thing: thing.id):]:
+            if _wants_thing(wanted, info) and (not wanted.properties or self._measures(info, wanted.properties)):
+                found.append(info)
+                if len(found) == limit:
+                    break
+        return found
+
+    def datastreams_of(self, thing: str) -> list[DatastreamInfo]:
+        """The datastreams of a thing."""
+        if self._by_thing is None:
+            self._by_thing = {}
+            for info in self.registry.datastreams:
+                self._by_thing.setdefault(info.thing, []).append(info)
+        return self._by_thing.get(thing, [])
+
+    def _measures(self, info: ThingInfo, properties: frozenset[str]) -> bool:
+        return any(stream.property in properties for stream in self.datastreams_of(info.name))
 
     def mover_mask(self, wanted: Filter) -> Mask:
         """By number, which movers a filter wants, wherever they are: box and communes are not looked at."""
@@ -133,12 +159,10 @@ def _remember(masks: dict[Filter, Mask], wanted: Filter, mask: Mask) -> None:
     masks[wanted] = mask
 
 
-def _wants_datastream(wanted: Filter, info: DatastreamInfo) -> bool:
+def _wants_thing(wanted: Filter, info: ThingInfo | DatastreamInfo) -> bool:
     if wanted.domains and info.domain not in wanted.domains:
         return False
     if wanted.kinds and info.kind not in wanted.kinds:
-        return False
-    if wanted.properties and info.property not in wanted.properties:
         return False
     if wanted.communes and info.commune not in wanted.communes:
         return False
@@ -149,7 +173,13 @@ def _wants_datastream(wanted: Filter, info: DatastreamInfo) -> bool:
         across = west <= info.lon <= east if west <= east else info.lon >= west or info.lon <= east
         if not across or not south <= info.lat <= north:
             return False
-    return wanted.matches(info.key) and (not wanted.text or _fold(wanted.text) in _fold(info.key))
+    text = _fold(wanted.text) if wanted.text else ""
+    title = info.title if isinstance(info, ThingInfo) else info.property
+    return wanted.matches(info.key) and (not text or text in _fold(info.key) or text in _fold(title))
+
+
+def _wants_datastream(wanted: Filter, info: DatastreamInfo) -> bool:
+    return (not wanted.properties or info.property in wanted.properties) and _wants_thing(wanted, info)
 
 
 def _wants_mover(wanted: Filter, info: MoverInfo) -> bool:

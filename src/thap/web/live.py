@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import structlog
 from thap.kernel.errors import CorruptError, ThapError
 from thap.kernel.metrics import Beat, Board
 from thap.kernel.tokens import Tokens
+from thap.observe.listing import load_things
 from thap.observe.registry import Registry, load_registry
 from thap.web.api.places import locator_of
 from thap.web.auth import tokens_of
@@ -91,8 +92,8 @@ class Live:
         changed now."""
         async with self._registry_lock:
             async with self._centre.records.read() as connection:
-                registry = await load_registry(connection)
-            fresh = await asyncio.to_thread(Directory, registry)
+                registry, things = await load_registry(connection), await load_things(connection)
+            fresh = await asyncio.to_thread(Directory, registry, things)
             before, self.directory = self.directory, fresh
             for mirror, old, new in ((self.observations, before.known_datastream, fresh.known_datastream),
                                      (self.positions, before.known_mover, fresh.known_mover)):
@@ -117,6 +118,16 @@ class Live:
                 codes = (await locator_of(self._centre)).codes_of(mirror["lon"][rows], mirror["lat"][rows])
                 rows = rows[np.isin(codes, list(wanted.communes))]
         return rows
+
+    def values(self, kind: str, numbers: Sequence[int]) -> list[dict[str, Any] | None]:
+        """The latest value of each of these sources as a JSON-able object, None where there is none."""
+        mirror = self.mirror(kind)
+        there = [number for number in numbers if number < len(mirror.changed) and mirror.changed[number]]
+        columns = self.columns(kind, np.array(there, np.int64))
+        del columns["source"]
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        found = {number: dict(zip(columns, row, strict=True)) for number, row in zip(there, rows, strict=True)}
+        return [found.get(number) for number in numbers]
 
     def columns(self, kind: str, rows: Rows) -> dict[str, Any]:
         """These latest values as JSON-able columns: `source` keys, `time` and `received` in µs, and the values."""
