@@ -67,7 +67,7 @@ def batches(seed: int, count: int, batch: int) -> Iterator[list[tuple[str, str, 
     while True:
         rng.shuffle(chosen)
         for start in range(0, count, batch):
-            part = chosen[start:start + batch]
+            part = chosen[start : start + batch]
             yield [(*key, Action.RAISE) for key in part]
             yield [(*key, Action.CLEAR) for key in part]
 
@@ -87,8 +87,21 @@ async def _write(number: int, work: Work) -> tuple[int, int, list[float], float]
     end = time.monotonic() + work.seconds
     for part in batches(number, work.conditions, work.batch):
         moment = now_us()
-        changes = [Change(source, condition, action, Severity.HIGH, moment, 1, moment, 1.8, "water",
-                          evidence={"limit": 1.7, "rule": 1}) for source, condition, action in part]
+        changes = [
+            Change(
+                source,
+                condition,
+                action,
+                Severity.HIGH,
+                moment,
+                1,
+                moment,
+                1.8,
+                "water",
+                evidence={"limit": 1.7, "rule": 1},
+            )
+            for source, condition, action in part
+        ]
         began = time.perf_counter()
         transitions += len(await book.apply(changes))
         waits.append(time.perf_counter() - began)
@@ -121,7 +134,8 @@ async def _judge(settings: Settings) -> tuple[int, int, int]:
         last: dict[int, tuple[str, str, int]] = {}
         total = 0
         for number, action, before, after, version in await connection.execute(
-                sa.select(t.alarm_id, t.action, t.from_state, t.to_state, t.version).order_by(t.id)):
+            sa.select(t.alarm_id, t.action, t.from_state, t.to_state, t.version).order_by(t.id)
+        ):
             action_before, state_before, version_before = last.get(number, ("clear", "normal", 0))
             if action == action_before or before != state_before or version != version_before + 1:
                 duplicates += 1
@@ -151,10 +165,16 @@ def measure(writers: int, seconds: float, conditions: int, batch: int, durabilit
         duplicates += abs(kept - sum(r[1] for r in results))  # what was told and what was kept must agree
     lasted = max(r[3] for r in results)
     waits = sorted(wait for r in results for wait in r[2])
-    return {"transitions_per_second": round(kept / lasted), "duplicates": duplicates, "alarms": rows,
-            "transactions_per_second": round(sum(r[0] for r in results) / lasted),
-            "p50_ms": round(waits[len(waits) // 2] * 1000, 2), "p99_ms": round(waits[len(waits) * 99 // 100] * 1000, 2),
-            "max_ms": round(waits[-1] * 1000, 1), "least_transactions_of_a_writer": min(r[0] for r in results)}
+    return {
+        "transitions_per_second": round(kept / lasted),
+        "duplicates": duplicates,
+        "alarms": rows,
+        "transactions_per_second": round(sum(r[0] for r in results) / lasted),
+        "p50_ms": round(waits[len(waits) // 2] * 1000, 2),
+        "p99_ms": round(waits[len(waits) * 99 // 100] * 1000, 2),
+        "max_ms": round(waits[-1] * 1000, 1),
+        "least_transactions_of_a_writer": min(r[0] for r in results),
+    }
 
 
 def run(argv: list[str]) -> dict[str, Any]:
@@ -168,16 +188,23 @@ def run(argv: list[str]) -> dict[str, Any]:
     options = parser.parse_args(argv)
     single = measure(options.writers, options.seconds, options.conditions, 1, options.durability)
     many = measure(options.writers, max(options.seconds / 2, 2), max(options.conditions, 800), 200, options.durability)
-    figures = {**single, **{f"batch200_{name}": value for name, value in many.items()
-                            if name in ("transitions_per_second", "duplicates", "p50_ms", "p99_ms", "max_ms")}}
+    figures = {
+        **single,
+        **{
+            f"batch200_{name}": value
+            for name, value in many.items()
+            if name in ("transitions_per_second", "duplicates", "p50_ms", "p99_ms", "max_ms")
+        },
+    }
     peer: dict[str, Any] | None = None
     if options.peer_seconds > 0:
         with contextlib.ExitStack() as stack:
             peer = alarms_peer.measure(stack, options.writers, options.peer_seconds, options.conditions)
-    return {"bench": "alarms", "figures": figures,
-            "input": f"{options.writers} processes, {options.conditions} (source, condition) in SQLite, one change a "
-                     f"transaction, survives {options.durability} loss, {options.seconds:.0f} s; batch200: 200 changes "
-                     f"a transaction on {max(options.conditions, 800)}",
-            "peer": peer}
-
-
+    return {
+        "bench": "alarms",
+        "figures": figures,
+        "input": f"{options.writers} processes, {options.conditions} (source, condition) in SQLite, one change a "
+        f"transaction, survives {options.durability} loss, {options.seconds:.0f} s; batch200: 200 changes "
+        f"a transaction on {max(options.conditions, 800)}",
+        "peer": peer,
+    }

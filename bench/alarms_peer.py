@@ -27,11 +27,14 @@ _TABLES = (
     "state text NOT NULL, changed bigint NOT NULL, evidence text NOT NULL, UNIQUE (source, condition))",
     "CREATE TABLE transitions (id {id}, alarm bigint NOT NULL, action text NOT NULL, time bigint NOT NULL, "
     "evidence text NOT NULL)",
-    "CREATE INDEX transitions_alarm ON transitions (alarm)")
-_UPSERT = ("INSERT INTO alarms (source, condition, active, state, changed, evidence) VALUES ($1, $2, $3, $4, $5, $6) "
-           "ON CONFLICT (source, condition) DO UPDATE SET active = excluded.active, state = excluded.state, "
-           "changed = excluded.changed, evidence = excluded.evidence WHERE alarms.active <> excluded.active "
-           "RETURNING id")
+    "CREATE INDEX transitions_alarm ON transitions (alarm)",
+)
+_UPSERT = (
+    "INSERT INTO alarms (source, condition, active, state, changed, evidence) VALUES ($1, $2, $3, $4, $5, $6) "
+    "ON CONFLICT (source, condition) DO UPDATE SET active = excluded.active, state = excluded.state, "
+    "changed = excluded.changed, evidence = excluded.evidence WHERE alarms.active <> excluded.active "
+    "RETURNING id"
+)
 _LOG = "INSERT INTO transitions (alarm, action, time, evidence) VALUES ($1, $2, $3, $4)"
 _EVIDENCE = '{"limit":1.7,"rule":1}'
 
@@ -85,8 +88,7 @@ def _sqlite_writer(number: int, path: str, conditions: int, begin: float, second
     return done
 
 
-def _writer(kind: str, number: int, where: str, conditions: int, begin: float, seconds: float,
-            out: Queue[Any]) -> None:
+def _writer(kind: str, number: int, where: str, conditions: int, begin: float, seconds: float, out: Queue[Any]) -> None:
     if kind == "postgresql":
         out.put(asyncio.run(_postgres_writer(number, where, conditions, begin, seconds)))
     else:
@@ -97,8 +99,9 @@ def _run(kind: str, where: str, writers: int, seconds: float, conditions: int) -
     context = multiprocessing.get_context("spawn")
     out: Queue[Any] = context.Queue()
     begin = time.time() + 3 + writers * 0.3
-    processes = [context.Process(target=_writer, args=(kind, n, where, conditions, begin, seconds, out))
-                 for n in range(writers)]
+    processes = [
+        context.Process(target=_writer, args=(kind, n, where, conditions, begin, seconds, out)) for n in range(writers)
+    ]
     for process in processes:
         process.start()
     done: int = sum(out.get(timeout=seconds + 120) for _ in processes)
@@ -134,5 +137,7 @@ def measure(stack: ExitStack, writers: int, seconds: float, conditions: int) -> 
         connection.execute(statement.format(id="INTEGER PRIMARY KEY AUTOINCREMENT"))
     connection.close()
     rate = _run("sqlite", path, writers, seconds, conditions)
-    return {"name": f"sqlite3 {sqlite3.sqlite_version}, SQL by hand, no life cycle ({reason})",
-            "transitions_per_second": rate}
+    return {
+        "name": f"sqlite3 {sqlite3.sqlite_version}, SQL by hand, no life cycle ({reason})",
+        "transitions_per_second": rate,
+    }

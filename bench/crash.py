@@ -73,11 +73,16 @@ def run(argv: list[str]) -> dict[str, Any]:
     with centre("--durability", given.durability) as up:
         register_datastreams(up, 999)
         with up.client() as client:
-            client.post("/api/v1/things", json={"things": [
-                {"name": "mark", "datastreams": [{"name": "level", "property": "mark"}]}]}).raise_for_status()
-        install_rules(up, 99, datastreams=999)
-        put_rule(up, {"name": "bench.mark", "kind": "threshold", "title": {"vi": "Mốc", "en": "Mark"},
-                      "severity": "high", "select": {"property": "mark"}, "above": 5.0})
+            client.post(
+                "/api/v1/things",
+                json={"things": [{"name": "mark", "datastreams": [{"name": "level", "property": "mark"}]}]},
+            ).raise_for_status()
+        install_rules(up, 99)
+        put_rule(
+            up,
+            '[[rule]]\nname = "bench.mark"\nkind = "threshold"\ntitle = { vi = "Mark", en = "Mark" }\n'
+            'severity = "high"\nselect = { property = "mark" }\nabove = 5.0\n',
+        )
         sender = _Sender(up, (int(time.time()) - 86_400) * 1_000_000)
         sender.start()
         killed: dict[str, int] = dict.fromkeys(roles, 0)
@@ -109,13 +114,20 @@ def run(argv: list[str]) -> dict[str, Any]:
         transitions, times = _transitions(up)
         kept = up.query(
             "SELECT count(*) AS n FROM (SELECT DISTINCT datastream, time FROM observations) "
-            f"WHERE time < make_timestamptz({sender.start_us + sender.acknowledged * 100_000})")[0]["n"]
+            f"WHERE time < make_timestamptz({sender.start_us + sender.acknowledged * 100_000})"
+        )[0]["n"]
     return {
         "bench": "crash",
-        "figures": {"lost": acknowledged - int(kept), "doubled": rows - distinct,
-                    "acknowledged": acknowledged, "in_history": rows, "kills": sum(killed.values()),
-                    "transitions_expected": expected, "transitions": transitions,
-                    "transitions_doubled": transitions - times},
+        "figures": {
+            "lost": acknowledged - int(kept),
+            "doubled": rows - distinct,
+            "acknowledged": acknowledged,
+            "in_history": rows,
+            "kills": sum(killed.values()),
+            "transitions_expected": expected,
+            "transitions": transitions,
+            "transitions_doubled": transitions - times,
+        },
         "input": f"kill -9 of {killed} while batches of 1,000 come in one after another, seed {given.seed}, durability "
         f"{given.durability}, 100 rules",
         "peer": None,
@@ -133,14 +145,18 @@ def _until(condition: Any, seconds: float, *, give_up: bool = False) -> None:
 
 
 def _count(up: CentreProcess) -> tuple[int, int]:
-    row = up.query("SELECT count(*) AS n, (SELECT count(*) FROM (SELECT DISTINCT datastream, time FROM observations)) "
-                   "AS d FROM observations")[0]
+    row = up.query(
+        "SELECT count(*) AS n, (SELECT count(*) FROM (SELECT DISTINCT datastream, time FROM observations)) "
+        "AS d FROM observations"
+    )[0]
     return int(row["n"]), int(row["d"])
 
 
 def _transitions(up: CentreProcess) -> tuple[int, int]:
     """Raises and clears of the marked series, and how many distinct times they have."""
-    row = up.query("SELECT count(*) AS n, count(DISTINCT time) AS d FROM alarm_transitions "
-                   "JOIN alarms ON alarms.id = alarm_transitions.alarm_id "
-                   "WHERE alarms.condition = 'bench.mark' AND action IN ('raise', 'clear')")[0]
+    row = up.query(
+        "SELECT count(*) AS n, count(DISTINCT time) AS d FROM alarm_transitions "
+        "JOIN alarms ON alarms.id = alarm_transitions.alarm_id "
+        "WHERE alarms.condition = 'bench.mark' AND action IN ('raise', 'clear')"
+    )[0]
     return int(row["n"]), int(row["d"])

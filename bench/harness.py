@@ -26,8 +26,14 @@ __all__ = ["CentreProcess", "centre", "machine"]
 
 def machine() -> str:
     """The machine in words: processor, cores, memory."""
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
     return f"{model}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
 
 
@@ -51,8 +57,24 @@ class CentreProcess:
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "thap", "up", "--data", str(self.data), "--port", "0", "--mqtt-port", "0",
-                 *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
+                [
+                    sys.executable,
+                    "-m",
+                    "thap",
+                    "up",
+                    "--data",
+                    str(self.data),
+                    "--port",
+                    "0",
+                    "--mqtt-port",
+                    "0",
+                    *self.options,
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.env},
+            )
         deadline = began + timeout_s
         path = self.data / "run" / "centre.json"
         while time.monotonic() < deadline:
@@ -75,8 +97,13 @@ class CentreProcess:
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client signed in as the local administrator."""
         assert self.run is not None
-        return httpx.Client(base_url=self.run.http, headers={"Authorization": f"Bearer {self.run.token}"},
-                            timeout=60, trust_env=False, **options)
+        return httpx.Client(
+            base_url=self.run.http,
+            headers={"Authorization": f"Bearer {self.run.token}"},
+            timeout=60,
+            trust_env=False,
+            **options,
+        )
 
     def children(self) -> dict[str, psutil.Process]:
         """Role → process, the supervisor as `up` and the stream server as `nats` included."""
@@ -101,8 +128,13 @@ class CentreProcess:
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """`thap query` of its data."""
-        done = subprocess.run([sys.executable, "-m", "thap", "query", sql, "--json", "--data", str(self.data)],
-                              capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "thap", "query", sql, "--json", "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return list(json.loads(done.stdout)["rows"])

@@ -17,10 +17,12 @@ import orjson
 from bench.harness import CentreProcess, centre
 from bench.rules import install_rules, register_datastreams
 
-__all__ = ["run"]
+__all__ = ["HEAD", "Moving", "bodies", "count_rows", "run", "send"]
 
-_HEAD = ("POST /api/v1/observations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
-         "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+HEAD = (
+    "POST /api/v1/observations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+)
 
 
 def bodies(count: int, batch: int, datastreams: int, start_us: int, seed: int = 1) -> list[bytes]:
@@ -35,8 +37,13 @@ def bodies(count: int, batch: int, datastreams: int, start_us: int, seed: int = 
             series, step = row % datastreams, row // datastreams
             at = start_us + step * 1_000_000
             moment = np.datetime64(at, "us").item().isoformat() + "Z"
-            records.append({"datastream": f"tram-{series:05d}/level", "at": moment,
-                            "result": round(float(level[series] + rng.normal(0, 0.05)), 3)})
+            records.append(
+                {
+                    "datastream": f"tram-{series:05d}/level",
+                    "at": moment,
+                    "result": round(float(level[series] + rng.normal(0, 0.05)), 3),
+                }
+            )
             row += 1
         made.append(orjson.dumps(records))
     return made
@@ -46,7 +53,7 @@ async def _pump(host: str, port: int, token: str, queue: list[bytes], deadline: 
     reader, writer = await asyncio.open_connection(host, port, limit=2**20)
     while queue and time.monotonic() < deadline:
         body = queue.pop()
-        writer.write(_HEAD.format(token=token, length=len(body)).encode() + body)
+        writer.write(HEAD.format(token=token, length=len(body)).encode() + body)
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
         answer = orjson.loads(await reader.readexactly(length))
@@ -84,42 +91,50 @@ def run(argv: list[str]) -> dict[str, Any]:
         # Bodies are made beforehand and repeated with moved times, so that making them does not count.
         templates = bodies(200, 1000, 10_000, start)
         rounds = int(given.most * given.seconds) // (200 * 1000) + 1
-        queue = _Moving(templates, rounds, start)
+        queue = Moving(templates, rounds, start)
         result = asyncio.run(send(up, queue, given.seconds, given.connections))  # type: ignore[arg-type]
         sent_at = time.monotonic()
-        in_history = _rows(up)
+        in_history = count_rows(up)
         deadline = sent_at + 120
         while in_history < result["accepted"] and time.monotonic() < deadline:
             time.sleep(0.2)
-            in_history = _rows(up)
+            in_history = count_rows(up)
         caught_up = time.monotonic() - sent_at
         stages = up.system().get("stages", {})
     rate = result["accepted"] / result["seconds"]
     whole = in_history / (result["seconds"] + caught_up)
     return {
         "bench": "ingest",
-        "figures": {"observations_per_second": round(rate), "until_in_history_per_second": round(whole),
-                    "history_behind_s": round(caught_up, 2), "accepted": result["accepted"],
-                    "in_history": in_history, "rejected": result["rejected"], "seconds": round(result["seconds"], 1)},
+        "figures": {
+            "observations_per_second": round(rate),
+            "until_in_history_per_second": round(whole),
+            "history_behind_s": round(caught_up, 2),
+            "accepted": result["accepted"],
+            "in_history": in_history,
+            "rejected": result["rejected"],
+            "seconds": round(result["seconds"], 1),
+        },
         "input": f"JSON batches of 1,000 over {given.connections} HTTP connections, 10,000 datastreams, {rules} rules, "
-                 f"durability {given.durability}, load generator on the same 2 cores",
-        "peer": None, "stages": stages,
+        f"durability {given.durability}, load generator on the same 2 cores",
+        "peer": None,
+        "stages": stages,
     }
 
 
-def _rows(up: CentreProcess) -> int:
+def count_rows(up: CentreProcess) -> int:
     return int(up.query("SELECT count(*) AS n FROM observations")[0]["n"])
 
 
-class _Moving:
+class Moving:
     """The templates again and again, each round later by the span of one."""
 
     def __init__(self, templates: list[bytes], rounds: int, start_us: int) -> None:
         self._templates = templates
         self._left = len(templates) * rounds
         self._sent = 0
-        self._moments = [np.datetime64(start_us + i * 1_000_000, "us").item().isoformat().encode()
-                         for i in range(20 * rounds + 20)]
+        self._moments = [
+            np.datetime64(start_us + i * 1_000_000, "us").item().isoformat().encode() for i in range(20 * rounds + 20)
+        ]
 
     def __bool__(self) -> bool:
         return self._left > 0
@@ -133,4 +148,4 @@ class _Moving:
         if round_ == 0:
             return body
         step = index // 10  # ten bodies of 1,000 make one step of 10,000 series
-        return body.replace(self._moments[step], self._moments[step + 20 * round_])
+        return body.replace(self._moments[step], self._moments[step + (len(self._templates) // 10) * round_])

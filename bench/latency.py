@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from bench.harness import CentreProcess, centre
-from bench.ingest import bodies
+from bench.ingest import HEAD, bodies
 from bench.mqtt import MqttSender, mqtt_account
 from bench.rules import install_rules, put_rule, register_datastreams
 
@@ -21,8 +21,6 @@ __all__ = ["run"]
 
 def _load(host: str, port: int, token: str, rate: int, seconds: float, tally: Any) -> None:
     """Batches of 1,000 at a steady rate, in a process of its own."""
-    from bench.ingest import _HEAD
-
     start = (int(time.time()) - 7200) * 1_000_000
     queue = bodies(200, 1000, 10_000, start)
 
@@ -44,7 +42,7 @@ def _load(host: str, port: int, token: str, rate: int, seconds: float, tally: An
                     span = 20_000_000 * (turn // len(queue))
                     first = start + (turn % len(queue)) // 10 * 1_000_000
                     body = body.replace(_moment(first), _moment(first + span))
-                writer.write(_HEAD.format(token=token, length=len(body)).encode() + body)
+                writer.write(HEAD.format(token=token, length=len(body)).encode() + body)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
                 tally.value += orjson.loads(await reader.readexactly(length))["accepted"]
@@ -63,8 +61,10 @@ async def _probe(up: CentreProcess, password: str, seconds: float, per_second: f
     assert up.run is not None
     host, _, port = up.run.http.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=2**22)
-    writer.write(f"GET /api/v1/stream?kinds=alarm&source=probe*/* HTTP/1.1\r\nHost: localhost\r\n"
-                 f"Authorization: Bearer {up.run.token}\r\n\r\n".encode())
+    writer.write(
+        f"GET /api/v1/stream?kinds=alarm&source=probe*/* HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {up.run.token}\r\n\r\n".encode()
+    )
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head.splitlines()[0]:
         raise RuntimeError(head.decode())
@@ -111,17 +111,27 @@ def run(argv: list[str]) -> dict[str, Any]:
         register_datastreams(up, 10_000)
         install_rules(up, 99)
         with up.client() as client:
-            client.post("/api/v1/things", json={"things": [
-                {"name": f"probe-{i:02d}", "datastreams": [{"name": "level", "property": "probe"}]}
-                for i in range(20)]}).raise_for_status()
-        put_rule(up, {"name": "bench.probe", "kind": "threshold", "title": {"vi": "Đo trễ", "en": "Probe"},
-                      "severity": "high", "select": {"property": "probe"}, "above": 5.0})
+            client.post(
+                "/api/v1/things",
+                json={
+                    "things": [
+                        {"name": f"probe-{i:02d}", "datastreams": [{"name": "level", "property": "probe"}]}
+                        for i in range(20)
+                    ]
+                },
+            ).raise_for_status()
+        put_rule(
+            up,
+            '[[rule]]\nname = "bench.probe"\nkind = "threshold"\ntitle = { vi = "Probe", en = "Probe" }\n'
+            'severity = "high"\nselect = { property = "probe" }\nabove = 5.0\n',
+        )
         password = mqtt_account(up, "probe")
         assert up.run is not None
         host, _, port = up.run.http.removeprefix("http://").partition(":")
         tally = multiprocessing.get_context("spawn").Value("q", 0)
         load = multiprocessing.get_context("spawn").Process(
-            target=_load, args=(host, int(port), up.run.token, given.rate, given.seconds + 6, tally))
+            target=_load, args=(host, int(port), up.run.token, given.rate, given.seconds + 6, tally)
+        )
         load.start()
         while tally.value == 0:
             time.sleep(0.05)
@@ -133,9 +143,14 @@ def run(argv: list[str]) -> dict[str, Any]:
     p50, p95, p99 = (float(np.percentile(delays, q)) * 1000 for q in (50, 95, 99))
     return {
         "bench": "latency",
-        "figures": {"p50_ms": round(p50, 1), "p95_ms": round(p95, 1), "p99_ms": round(p99, 1),
-                    "max_ms": round(max(delays) * 1000, 1), "probes": len(delays),
-                    "observations_per_second_behind": round(rate)},
+        "figures": {
+            "p50_ms": round(p50, 1),
+            "p95_ms": round(p95, 1),
+            "p99_ms": round(p99, 1),
+            "max_ms": round(max(delays) * 1000, 1),
+            "probes": len(delays),
+            "observations_per_second_behind": round(rate),
+        },
         "input": f"{given.probes:g} MQTT QoS 1 messages/s that raise or clear, {given.rate} observations/s over HTTP "
         f"behind, 100 rules, 10,000 datastreams, durability {given.durability}, load generator on the same 2 cores",
         "peer": None,

@@ -27,17 +27,33 @@ def run(argv: list[str]) -> dict[str, Any]:
         install_rules(up, 100)
         with up.client() as client:
             for start in range(0, given.movers, 5000):
-                client.post("/api/v1/things", json={"movers": [
-                    {"key": f"ghe-{i:06d}", "kind": "barge", "domain": "sand"}
-                    for i in range(start, min(start + 5000, given.movers))]}).raise_for_status()
+                client.post(
+                    "/api/v1/things",
+                    json={
+                        "movers": [
+                            {"key": f"ghe-{i:06d}", "kind": "barge", "domain": "sand"}
+                            for i in range(start, min(start + 5000, given.movers))
+                        ]
+                    },
+                ).raise_for_status()
             lons, lats = rng.uniform(105.2, 106.5, given.movers), rng.uniform(10.1, 10.9, given.movers)
             for round_ in range(given.rounds):
                 at = time.time() - 600 + round_ * 60
                 _observations(client, at)
                 for start in range(0, given.movers, 5000):
                     stop = min(start + 5000, given.movers)
-                    body = orjson.dumps([{"mover": f"ghe-{i:06d}", "at": at, "lon": float(lons[i]) + round_ * 1e-4,
-                                          "lat": float(lats[i]), "speed_kn": 4.0} for i in range(start, stop)])
+                    body = orjson.dumps(
+                        [
+                            {
+                                "mover": f"ghe-{i:06d}",
+                                "at": at,
+                                "lon": float(lons[i]) + round_ * 1e-4,
+                                "lat": float(lats[i]),
+                                "speed_kn": 4.0,
+                            }
+                            for i in range(start, stop)
+                        ]
+                    )
                     client.post("/api/v1/positions", content=body).raise_for_status()
             live = _wait(up, given.movers)
             latest = client.get("/api/v1/movers", params={"limit": 100})
@@ -46,8 +62,11 @@ def run(argv: list[str]) -> dict[str, Any]:
         sizes = {role: process.memory_info().rss / 2**20 for role, process in up.children().items()}
     return {
         "bench": "memory",
-        "figures": {"rss_mib": round(sum(sizes.values())), **{f"{role}_mib": round(size) for role, size in sizes.items()},
-                    "movers_live": live},
+        "figures": {
+            "rss_mib": round(sum(sizes.values())),
+            **{f"{role}_mib": round(size) for role, size in sizes.items()},
+            "movers_live": live,
+        },
         "input": f"10,000 datastreams and {given.movers} movers with {given.rounds} rounds of records each, 100 rules; "
         "sum of resident memory of every process, 5 s after the last",
         "peer": None,
@@ -56,9 +75,12 @@ def run(argv: list[str]) -> dict[str, Any]:
 
 def _observations(client: Any, at: float) -> None:
     for start in range(0, 10_000, 5000):
-        client.post("/api/v1/observations", content=orjson.dumps([
-            {"datastream": f"tram-{i:05d}/level", "at": at, "result": 1.5} for i in range(start, start + 5000)
-        ])).raise_for_status()
+        client.post(
+            "/api/v1/observations",
+            content=orjson.dumps(
+                [{"datastream": f"tram-{i:05d}/level", "at": at, "result": 1.5} for i in range(start, start + 5000)]
+            ),
+        ).raise_for_status()
 
 
 def _wait(up: CentreProcess, movers: int) -> int:

@@ -102,14 +102,13 @@ def measure(durability: str, messages: int, clients: int, window: int) -> dict[s
     """One run; messages are divided among the clients."""
     with centre("--durability", durability) as up:
         register_datastreams(up, 1000)
-        install_rules(up, 100, datastreams=1000)
+        install_rules(up, 100)
         password = mqtt_account(up, "bench")
         each = messages // clients
         start = (int(time.time()) - 3600) * 1_000_000
 
         async def everybody() -> int:
-            return sum(await asyncio.gather(*(
-                _client(up, i, password, each, window, start) for i in range(clients))))
+            return sum(await asyncio.gather(*(_client(up, i, password, each, window, start) for i in range(clients))))
 
         began = time.monotonic()
         acked = asyncio.run(everybody())

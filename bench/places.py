@@ -49,12 +49,20 @@ def run(argv: list[str]) -> dict[str, Any]:
     differ = int((np.where(expected == len(shapes), -1, expected) != locator.commune_of(lon[few], lat[few])).sum())
     if differ:
         raise SystemExit(f"{differ} of {options.peer_points} points differ from shapely")
-    return {"bench": "places",
-            "figures": {"points_per_second": round(options.points / ours_s), "build_s": round(build_s, 3),
-                        "differing_points": differ},
-            "input": f"{options.points} points uniform over the outlines in {path.name}, seed {options.seed}",
-            "peer": {"name": f"shapely {shapely.__version__} STRtree.query(predicate='intersects')",
-                     "points_per_second": round(options.peer_points / peer_s), "points": options.peer_points}}
+    return {
+        "bench": "places",
+        "figures": {
+            "points_per_second": round(options.points / ours_s),
+            "build_s": round(build_s, 3),
+            "differing_points": differ,
+        },
+        "input": f"{options.points} points uniform over the outlines in {path.name}, seed {options.seed}",
+        "peer": {
+            "name": f"shapely {shapely.__version__} STRtree.query(predicate='intersects')",
+            "points_per_second": round(options.peer_points / peer_s),
+            "points": options.peer_points,
+        },
+    }
 
 
 def _points(locator: Locator, shapes: dict[str, Any], count: int, seed: int) -> tuple[npt.NDArray[np.float64], ...]:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from bench.harness import centre
-from bench.ingest import _Moving, _rows, bodies, send
+from bench.ingest import Moving, bodies, count_rows, send
 from bench.rules import install_rules, register_datastreams
 
 __all__ = ["run"]
@@ -25,10 +25,10 @@ def run(argv: list[str]) -> dict[str, Any]:
         register_datastreams(up, 10_000)
         install_rules(up, 100)
         start = (int(time.time()) - 7200) * 1_000_000
-        queue = _Moving(bodies(200, 1000, 10_000, start), given.rows // 200_000, start)
+        queue = Moving(bodies(200, 1000, 10_000, start), given.rows // 200_000, start)
         asyncio.run(send(up, queue, 600, 8))  # type: ignore[arg-type]
         deadline = time.monotonic() + 120
-        while (rows := _rows(up)) < given.rows and time.monotonic() < deadline:
+        while (rows := count_rows(up)) < given.rows and time.monotonic() < deadline:
             time.sleep(0.5)
         times = []
         for turn in range(given.starts):

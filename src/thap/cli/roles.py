@@ -170,7 +170,8 @@ async def _gateway(settings: Settings) -> None:
 
 async def _engine(settings: Settings) -> None:
     from thap.detect.engine import Engine
-    from thap.detect.rules import Rule, load_rules
+    from thap.detect.records import load_rules
+    from thap.detect.rules import Rule
     from thap.respond.book import AlarmBook
 
     async with _open(settings, "engine") as (bus, records):

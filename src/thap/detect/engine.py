@@ -83,6 +83,7 @@ class Engine:
         self.applied = 0
         """Changes decided up to here are in the records already."""
         self._lag = 0
+        self._door_time = 0
         self._checkpointed = 0.0
         self._announced = dict.fromkeys(self.latest, 0)
         self.totals: Counter[str] = Counter()
@@ -103,8 +104,9 @@ class Engine:
     async def _load(self) -> None:
         await self._take_registry()
         self.applied = await self._sink.applied_seq()
-        await self._take_rules()
+        self._rules.rebind(await self._load_rules(), self._registry)
         path = self._checkpoint_path
+        lost: list[Change] = []
         if path.exists():
             try:
                 state = msgspec.msgpack.decode(path.read_bytes(), type=_Checkpoint)
@@ -112,11 +114,12 @@ class Engine:
                     latest.load(
                         {name: np.frombuffer(data, type_) for name, (type_, data) in state.latest[kind].items()}
                     )
-                self._rules.load(state.rules)
+                lost = self._rules.load(state.rules).changes
                 self.seq = state.seq
             except (msgspec.DecodeError, ValueError, KeyError) as error:
                 _log.error("checkpoint unreadable: reading the journal from its beginning", reason=str(error))
                 self.seq = 0
+        await self._apply(lost, None)  # of rules or sources that are gone
         self._checkpointed = time.monotonic()
         _log.info("engine starts", seq=self.seq, applied=self.applied, rules=self._rules.rule_count)
 
@@ -154,7 +157,8 @@ class Engine:
 
     async def _take_rules(self) -> None:
         self._rules_changed.clear()
-        self._rules.rebind(await self._load_rules(), self._registry)
+        outcome = self._rules.rebind(await self._load_rules(), self._registry)
+        await self._apply(outcome.changes, None)
 
     async def _refresh(self, batches: Sequence[Batch] = ()) -> None:
         """Take up registry and rules if they changed, or if records name something not known yet."""
@@ -229,6 +233,7 @@ class Engine:
                 kind = Kind.OBSERVATION if isinstance(batch, ObservationBatch) else Kind.POSITION
                 self.latest[kind].update(batch)
                 self.totals[kind] += len(batch)
+                self._door_time = max(self._door_time, int(batch.received[-1]))
                 changes += outcome.changes
                 for fault in outcome.faults:
                     await self._fault(batch, fault)
@@ -291,15 +296,15 @@ class Engine:
     # ---- time
 
     async def _ticks(self) -> None:
-        """Timers of rules, ends of shelving, checkpoints. Only once the journal has been caught up with."""
-        await self.ready.wait()
+        """Timers of rules, ends of shelving, checkpoints."""
         while True:
             await asyncio.sleep(0.2)
             async with self._reload:
                 await self._refresh()
-                if self._lag < 100:
-                    outcome = self._rules.tick(now_us())
-                    await self._apply(outcome.changes, max(self.seq, self.applied))
+                if self.seq >= self.applied:
+                    # Behind the journal, time is what it was at the doors when they took what was read last.
+                    outcome = self._rules.tick(now_us() if self._lag == 0 else self._door_time)
+                    await self._apply(outcome.changes, None)
                 for event in await self._sink.expire(now_us()):
                     await self._bus.announce("centre.live.alarm", event)
                 if time.monotonic() - self._checkpointed >= self._settings.engine.checkpoint_s:
