@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from thap.kernel.history.lake import Appended, Lake
 from thap.kernel.history.tables import TABLES, Table
+from thap.kernel.history.upkeep import upkeep
 
-__all__ = ["TABLES", "Appended", "Lake", "Table"]
+__all__ = ["TABLES", "Appended", "Lake", "Table", "upkeep"]

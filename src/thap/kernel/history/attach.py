@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import importlib
@@ -22,6 +23,8 @@ __all__ = ["WriteLock", "catalogue_file", "clear_spill", "connect", "data_path",
            "sync_files", "translate"]
 
 _NO_ROOM = ("no space left", "disk full", "disk is full", "disk quota exceeded", "file too large")
+_MANY = 64
+"""From so many files on, one call for the whole file system is faster than one for each."""
 _LOST = ("database is locked", "transaction conflict")
 
 
@@ -59,13 +62,16 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         ThapError: the catalogue cannot be opened, or an extension is missing.
     """
     lake = settings.lake_dir
+    spill = lake / "spill"
+    with contextlib.suppress(OSError):  # a reader may have no right to write there: then it does not spill
+        spill.mkdir(exist_ok=True)
     connection = duckdb.connect(":memory:", config={
         "memory_limit": f"{settings.history.memory_mib}MiB", "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false"})
     try:
         connection.execute("SET TimeZone='UTC'")
         connection.execute("SET python_enable_replacements=false")
-        connection.execute(f"SET temp_directory={literal(lake / 'spill' / str(os.getpid()))}")
+        connection.execute(f"SET temp_directory={literal(spill / str(os.getpid()))}")
         _load(connection, "ducklake")
         catalogue = settings.history.catalogue
         _load(connection, "sqlite_scanner" if catalogue is None else "postgres_scanner")
@@ -153,14 +159,30 @@ def files_in(folders: Iterable[Path]) -> set[Path]:
 def sync_files(files: Iterable[Path], root: Path) -> None:
     """Bring files, their folders, and the folders above them up to `root`, to the disk itself."""
     folders: set[Path] = set()
-    for file in files:
-        _sync(file)
+    found = list(files)
+    for file in found:
         folder = file.parent
         while folder not in folders and folder != root.parent:
             folders.add(folder)
             folder = folder.parent
-    for folder in folders:
-        _sync(folder)
+    paths = [*found, *folders]
+    if len(paths) > _MANY and _sync_all(root):
+        return
+    for path in paths:
+        _sync(path)
+
+
+def _sync_all(root: Path) -> bool:
+    """Bring everything of the file system that holds `root` to the disk, where the system can."""
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except AttributeError:
+        return False
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        return int(syncfs(handle)) == 0
+    finally:
+        os.close(handle)
 
 
 def _sync(path: Path) -> None:

@@ -24,13 +24,15 @@ from thap.kernel.history.novelty import Novelty, distinct_rows
 from thap.kernel.history.tables import PROGRESS, TABLES, Table
 from thap.kernel.settings import Settings
 
-__all__ = ["Appended", "Lake"]
+__all__ = ["TARGET_BYTES", "Appended", "Lake"]
 
 _EARLIEST, _LATEST = to_us(datetime.min), to_us(datetime.max)
 
 SPARSE_ROWS = 100
 """A day that gets fewer rows than this in one write has them kept in the catalogue until there are more: a
 file of its own would cost more to write than that."""
+TARGET_BYTES = 32 * 2**20
+"""Files are merged up to about this size: it bounds the memory and the time of one step of upkeep."""
 NEWEST_BYTES = 96 * 2**20
 """How much of the newest files is read at opening to learn the newest time of each series."""
 
@@ -63,6 +65,8 @@ class Lake:
         self._lock = lock
         self._novelty: dict[str, Novelty] = {}
         self._offset = 0
+        self.tidied_day = -1
+        """The day, since 1970, of the latest thorough upkeep by this process."""
 
     @classmethod
     def open(cls, settings: Settings, read_only: bool = False) -> Lake:
@@ -108,7 +112,8 @@ class Lake:
         if not missing and PROGRESS in have:
             return
         with self.transaction(sql, "make"):
-            for option, value in (("parquet_compression", "zstd"), ("parquet_version", "2")):
+            for option, value in (("parquet_compression", "zstd"), ("parquet_version", "2"),
+                                  ("target_file_size", f"{TARGET_BYTES}B")):
                 sql.execute(f"CALL lake.set_option('{option}', '{value}')")
             for table in missing:
                 sql.execute(f"CREATE TABLE lake.{table.name} ({table.ddl})")
@@ -237,17 +242,21 @@ class Lake:
 
     def _newest_days(self, table: Table) -> int | None:
         """The day from which on the newest `NEWEST_BYTES` of a table lie, µs; None when that is all of it."""
-        sizes: dict[str, int] = {}
-        for path, size in self.connection.cursor().execute(
-                f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{table.name}')").fetchall():
-            sizes[str(Path(path).parent)] = sizes.get(str(Path(path).parent), 0) + int(size)
-        days = sorted(((_day_of(folder), size) for folder, size in sizes.items()), reverse=True)
         total = 0
-        for day, size in days:
+        for day, size in sorted(self.files(table.name).items(), reverse=True):
             total += size
             if total > NEWEST_BYTES:
-                return day * DAY_US
+                return day
         return None
+
+    def files(self, name: str) -> dict[int, int]:
+        """Bytes in files by day (its beginning, µs) of a table."""
+        sizes: dict[int, int] = {}
+        for path, size in self.connection.cursor().execute(
+                f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{name}')").fetchall():
+            day = _day_of(path)
+            sizes[day] = sizes.get(day, 0) + int(size)
+        return sizes
 
     def _only_new(self, table: Table, rows: pa.Table) -> pa.Table:
         if rows.num_rows == 0:
@@ -311,11 +320,10 @@ def _series_and_time(rows: pa.Table) -> tuple[npt.NDArray[np.int32], npt.NDArray
     return (rows.column(0).to_numpy(), rows.column("time").cast(pa.int64()).to_numpy())
 
 
-def _day_of(folder: str) -> int:
-    """The day a partition's folder holds, in days since 1970."""
-    part = dict(piece.split("=", 1) for piece in Path(folder).parts if "=" in piece)
-    return (np.datetime64(f"{int(part['year']):04}-{int(part['month']):02}-{int(part['day']):02}", "D")
-            .astype(np.int64).item())
+def _day_of(file: str) -> int:
+    """The beginning of the day that a file's folder holds, µs."""
+    part = dict(piece.split("=", 1) for piece in Path(file).parts if "=" in piece)
+    return to_us(datetime(int(part["year"]), int(part["month"]), int(part["day"])))
 
 
 def _split(rows: pa.Table, inline: int) -> tuple[pa.Table, list[pa.Table], npt.NDArray[np.int64]]:
