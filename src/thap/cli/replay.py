@@ -154,8 +154,8 @@ def _print(summaries: list[Summary]) -> None:
                           "--restart does it again", highlight=False)
             continue
         console.print(f"{name}: {summary.rows:,} rows in {summary.seconds:.1f} s: "
-                      f"{summary.accepted:,} records accepted, {summary.quarantined:,} in quarantine, {summary.rejected:,} refused, "
-                      f"{summary.broken:,} could not be read", highlight=False)
+                      f"{summary.accepted:,} records accepted, {summary.quarantined:,} in quarantine, "
+                      f"{summary.rejected:,} refused, {summary.broken:,} could not be read", highlight=False)
         for fault in summary.faults:
             console.print(f"  row {fault['row']}: {escape(fault['reason'])}", highlight=False)
         if summary.rejected > len(summary.faults):

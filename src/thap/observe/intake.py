@@ -29,9 +29,9 @@ from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.observe.kinds import BLOCK_VERSION, Floats, Ints, Kind, Longs, encode_block
 from thap.observe.registry import (
-    Registry,
-    load_registry,
+    load_numbers,
     note_quarantined,
+    numbers_of,
     quarantined_keys,
     register_datastreams,
     register_movers,
@@ -120,6 +120,7 @@ class Intake:
         self._reserve = settings.journal.reserve_mib * 2**20
         self._datastreams, self._movers = _Ids(), _Ids()
         self._quarantined: set[tuple[str, str]] = set()
+        self._own_mark = secrets.token_hex(8).encode()
         self._pending = {Kind.OBSERVATION: _Pending(), Kind.POSITION: _Pending()}
         self._work = asyncio.Event()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
@@ -148,13 +149,15 @@ class Intake:
     async def reload(self) -> None:
         """Take the registry as it now stands."""
         async with self._records.read() as connection:
-            registry: Registry = await load_registry(connection)
+            series, moving = await load_numbers(connection)
             self._quarantined = await quarantined_keys(connection)
-        self._datastreams = _Ids(registry.datastream_id)
-        self._movers = _Ids(registry.mover_id)
+        self._datastreams, self._movers = _Ids(series), _Ids(moving)
 
-    async def _registry_changed(self, _subject: str, _payload: bytes) -> None:
-        await self.reload()
+    async def _registry_changed(self, _subject: str, payload: bytes) -> None:
+        # Static data changes no number, and what this process admitted it knows already: a port full of vessels
+        # would otherwise make it read the whole registry several times a second.
+        if b'"static data"' not in payload and self._own_mark not in payload:
+            await self.reload()
 
     def _known(self, kind: Kind) -> _Ids:
         return self._datastreams if kind is Kind.OBSERVATION else self._movers
@@ -171,9 +174,10 @@ class Intake:
             register = register_datastreams if kind is Kind.OBSERVATION else register_movers
             async with self._records.write() as connection:
                 await register(connection, [{"key": key} for key in wanted])
+                numbers = await numbers_of(connection, str(kind), wanted)
             _log.info("admitted by policy", kind=str(kind), names=wanted[:20], count=len(wanted))
-            await self.reload()
-            await self._bus.announce("centre.live.registry", {"by": "policy"})
+            self._known(kind).update(numbers)
+            await self._bus.announce("centre.live.registry", {"by": "policy", "from": self._own_mark.decode()})
 
     # ---- doors call these
 

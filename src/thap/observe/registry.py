@@ -25,9 +25,11 @@ __all__ = [
     "MoverInfo",
     "Registry",
     "datastreams",
+    "load_numbers",
     "load_registry",
     "movers",
     "note_quarantined",
+    "numbers_of",
     "quarantine",
     "quarantined_keys",
     "register_datastreams",
@@ -157,6 +159,25 @@ async def load_registry(connection: AsyncConnection) -> Registry:
     rows = await connection.execute(sa.select(m.id, m.key, m.name, m.kind, m.domain, m.properties).order_by(m.id))
     moving = tuple(MoverInfo(*tuple(row)) for row in rows.all())
     return Registry(series, moving, {s.key: s.id for s in series}, {m.key: m.id for m in moving})
+
+
+async def load_numbers(connection: AsyncConnection) -> tuple[dict[str, int], dict[str, int]]:
+    """Only the numbers of datastreams and of movers by key: what a door needs, and much quicker to read."""
+    series = await connection.execute(sa.select(datastreams.c.key, datastreams.c.id))
+    moving = await connection.execute(sa.select(movers.c.key, movers.c.id))
+    return {row.key: row.id for row in series.all()}, {row.key: row.id for row in moving.all()}
+
+
+async def numbers_of(connection: AsyncConnection, kind: str, keys: list[str]) -> dict[str, int]:
+    """Numbers of those `keys` that the registry knows, of datastreams (`observation`) or movers (`position`)."""
+    table = datastreams if kind == "observation" else movers
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), 500):
+        rows = await connection.execute(
+            sa.select(table.c.key, table.c.id).where(table.c.key.in_(keys[start : start + 500]))
+        )
+        found.update({row.key: row.id for row in rows.all()})
+    return found
 
 
 def _insert(connection: AsyncConnection, table: sa.Table) -> Any:

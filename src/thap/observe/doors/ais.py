@@ -10,7 +10,6 @@ A TCP peer that wants to know what became of its sentences may send the propriet
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -32,10 +31,14 @@ DOOR = "ais"
 PRIVATE_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 _log = structlog.get_logger(__name__)
-_READ = 32 * 1024
+_READ = 256 * 1024
+"""What comes while the journal writes is taken in one go: the busier a peer, the larger its batches."""
+_SLICE = 16 * 1024
 _PEERS_MAX = 64
 _DATAGRAMS_MAX = 4096
 _DESCRIBED_MAX = 200_000
+_DESCRIBE_S = 2.0
+_NEWS_MAX = 1000
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _SYNC = re.compile(rb"\$PTHAP,SYNC,(\d{1,12})\*([0-9A-F]{2})\r?\n")
 
@@ -65,6 +68,7 @@ class AisDoor:
         self._server: asyncio.Server | None = None
         self._udp: asyncio.DatagramTransport | None = None
         self._described: dict[str, int] = {}
+        self._news: list[dict[str, Any]] = []
         self._peers = 0
         self.tcp_port = 0
         """The TCP port it listens on, 0 for none; known after `start`."""
@@ -80,7 +84,8 @@ class AisDoor:
         targets = [_address(target) for target in self._settings.connect]
         try:
             if self._settings.tcp_port is not None:
-                self._server = await asyncio.start_server(self._serve, self._host, self._settings.tcp_port)
+                self._server = await asyncio.start_server(
+                    self._accept, self._host, self._settings.tcp_port, limit=_READ)
                 self.tcp_port = self._server.sockets[0].getsockname()[1]
             if self._settings.udp_port is not None:
                 await self._listen_udp(self._settings.udp_port)
@@ -88,6 +93,7 @@ class AisDoor:
             await self.stop()
             raise BusyError(f"an AIS port cannot be used: {error.strerror or error}",
                             hint="choose another for doors.ais.tcp_port or udp_port, or 0 for a free one") from None
+        self._spawn(self._describe_now_and_then())
         for host, port in targets:
             self._spawn(self._connect(host, port))
 
@@ -114,7 +120,7 @@ class AisDoor:
         where = f"{host}:{port}"
         while True:
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 10)
+                reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port, limit=_READ), 10)
             except OSError as error:
                 if attempt == 0:
                     _log.warning("AIS server does not answer", peer=where, error=str(error))
@@ -122,42 +128,55 @@ class AisDoor:
             else:
                 _log.info("connected to AIS server", peer=where)
                 attempt = 0
-                with contextlib.suppress(OSError):
-                    await self._read(reader, None)
+                await self._read(reader, None, where)
                 writer.close()
                 _log.warning("AIS server closed the connection", peer=where)
             await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
-        task = asyncio.current_task()
-        if not self._welcome(peer) or self._peers >= _PEERS_MAX or task is None:
+        if not self._welcome(peer) or self._peers >= _PEERS_MAX:
             self._intake.count(DOOR, "refused_peers")
             _log.warning("AIS peer refused", peer=str(peer[0]) if peer else "")
             writer.close()
             return
         self._peers += 1
-        self._tasks.add(task)
+        self._spawn(self._serve(reader, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with contextlib.suppress(OSError):
-                await self._read(reader, writer)
+            await self._read(reader, writer, str(writer.get_extra_info("peername")))
         finally:
             self._peers -= 1
-            self._tasks.discard(task)
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, where: str) -> None:
+        """Read a connection to its end, however it ends."""
+        try:
+            await self._read_on(reader, writer)
+        except OSError as error:
+            _log.info("AIS connection lost", peer=where, error=str(error))
+        except Exception:
+            self._intake.count(DOOR, "failed")
+            _log.exception("reading AIS failed", peer=where)
+
+    async def _read_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
         decoder = AisDecoder()
         total: Counter[str] = Counter()
         tail = b""
         while data := await reader.read(_READ):
-            await self._take(decoder.feed(data, now_us()), total)
+            batch = AisBatch()
+            for start in range(0, len(data), _SLICE):
+                batch.extend(decoder.feed(data[start:start + _SLICE], now_us()))
+                await asyncio.sleep(0)  # other doors share this process
+            await self._take(batch, total)
             if writer is not None:
-                tail = (tail + data)[-2 * _READ:]
+                tail += data
                 last = None
                 for last in _SYNC.finditer(tail):
                     if int(last[2], 16) == checksum(last[0][1:last[0].index(b"*")]):
+                        await self._describe()
                         writer.write(_done(last[1], total))
                 tail = tail[last.end() if last else max(0, len(tail) - 64):]
                 await writer.drain()
@@ -196,7 +215,11 @@ class AisDoor:
                 if peer not in decoders and len(decoders) >= _PEERS_MAX:
                     decoders.pop(next(iter(decoders)))
                 batch.extend(decoders.setdefault(peer, AisDecoder()).datagram(data, now))
-            await self._take(batch, Counter())
+            try:
+                await self._take(batch, Counter())
+            except Exception:
+                self._intake.count(DOOR, "failed")
+                _log.exception("AIS datagrams lost", count=len(waiting))
 
     def _welcome(self, peer: Any) -> bool:
         try:
@@ -231,9 +254,25 @@ class AisDoor:
             total["quarantined"] += len(receipt.quarantined)
             total["rejected"] += len(receipt.rejected)
             break
-        news = [row for row in batch.statics if self._is_news(row)]
-        if news:
+        self._news += [row for row in batch.statics if self._is_news(row)]
+        if len(self._news) >= _NEWS_MAX:
+            await self._describe()
+
+    async def _describe(self) -> None:
+        """Hand static data over: seldom, since every change makes the centre read its registry again."""
+        news, self._news = self._news, []
+        if not news:
+            return
+        try:
             await self._intake.describe_movers(news)
+        except Exception as error:
+            self._described.clear()  # vessels repeat themselves every six minutes
+            _log.warning("static data of vessels not kept", error=str(error))
+
+    async def _describe_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_DESCRIBE_S)
+            await self._describe()
 
     def _is_news(self, row: dict[str, Any]) -> bool:
         """Whether a vessel tells something else than the last time; it repeats itself every six minutes."""
