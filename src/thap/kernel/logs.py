@@ -60,7 +60,7 @@ def configure_logs(settings: Settings, role: str, stream: TextIO | None = None) 
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(max(level, logging.WARNING))  # its own start-up chatter is said once, by `thap up`
-    for name in ("httpx", "httpcore", "nats", "asyncio", "aiosqlite"):
+    for name in ("httpx", "httpcore", "nats", "asyncio", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
