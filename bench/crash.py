@@ -98,11 +98,11 @@ def run(argv: list[str]) -> dict[str, Any]:
             if role == "up":
                 assert up.process is not None
                 up.process.wait()
-                _until(lambda: not psutil.pid_exists(process.pid), 10)
+                process.wait(10)
                 up.start()
             else:
                 before = sender.acknowledged
-                _until(lambda before=before: sender.acknowledged > before + 3, 60)  # type: ignore[misc]
+                _until(lambda before=before: sender.acknowledged > before + 3, 60)
         time.sleep(2)
         sender.stop.set()
         sender.join()

@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from thap.cli.common import RunFile
+from thap.kernel.process import die_with_parent
 
 __all__ = ["CentreProcess", "centre", "machine"]
 
@@ -56,24 +57,14 @@ class CentreProcess:
         """Start it and wait until it says it is ready."""
         began = time.monotonic()
         with self.log.open("ab") as log:
+            words = ["up", "--data", str(self.data), "--port", "0", "--mqtt-port", "0", *self.options]
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "thap",
-                    "up",
-                    "--data",
-                    str(self.data),
-                    "--port",
-                    "0",
-                    "--mqtt-port",
-                    "0",
-                    *self.options,
-                ],
+                [sys.executable, "-m", "thap", *words],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self.env},
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call
             )
         deadline = began + timeout_s
         path = self.data / "run" / "centre.json"
@@ -125,6 +116,10 @@ class CentreProcess:
             answer = client.get("/api/v1/system")
             answer.raise_for_status()
             return dict(answer.json())
+
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """Every stage's figures of its newest heartbeat, by name."""
+        return {name: stage for role in self.system()["roles"] for name, stage in role["stages"].items()}
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """`thap query` of its data."""

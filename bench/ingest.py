@@ -100,7 +100,7 @@ def run(argv: list[str]) -> dict[str, Any]:
             time.sleep(0.2)
             in_history = count_rows(up)
         caught_up = time.monotonic() - sent_at
-        stages = up.system().get("stages", {})
+        stages = up.stages()
     rate = result["accepted"] / result["seconds"]
     whole = in_history / (result["seconds"] + caught_up)
     return {

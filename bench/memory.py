@@ -87,6 +87,6 @@ def _wait(up: CentreProcess, movers: int) -> int:
     deadline = time.monotonic() + 60
     live = 0
     while live < movers and time.monotonic() < deadline:
-        live = int(up.system()["stages"]["detect"]["movers"])
+        live = int(up.stages()["detect"]["movers"])
         time.sleep(0.2)
     return live

@@ -138,7 +138,7 @@ def run(argv: list[str]) -> dict[str, Any]:
             "power_loss_messages_per_second": round(power["per_second"]),
             "power_loss_until_in_history_per_second": round(power["until_in_history_per_second"]),
         },
-        "input": f"{given.messages} QoS 1 messages, {given.clients} clients, window {given.window}, 100 rules; durability "
-        "process, then power with a twentieth of the messages; load generator on the same 2 cores",
+        "input": f"{given.messages} QoS 1 messages, {given.clients} clients, window {given.window}, 100 rules; "
+        "durability process, then power with a twentieth of them; load generator on the same 2 cores",
         "peer": None,
     }

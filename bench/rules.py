@@ -55,7 +55,7 @@ def put_rule(up: CentreProcess, toml: str) -> None:
 
 
 def _install(up: CentreProcess, name: str, text: str, number: int) -> None:
-    before = int(up.system()["stages"]["detect"]["rules"])
+    before = int(up.stages()["detect"]["rules"])
     folder = up.data / "rules"
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text, "utf-8")
@@ -68,7 +68,7 @@ def _install(up: CentreProcess, name: str, text: str, number: int) -> None:
 
     asyncio.run(tell())
     deadline = time.monotonic() + 30
-    while int(up.system()["stages"]["detect"]["rules"]) < before + number:
+    while int(up.stages()["detect"]["rules"]) < before + number:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the rules of {name} did not come into force")
         time.sleep(0.2)

@@ -39,6 +39,6 @@ def run(argv: list[str]) -> dict[str, Any]:
     return {
         "bench": "start",
         "figures": {"ready_s": round(statistics.median(times), 2), "max_s": round(max(times), 2), "rows": rows},
-        "input": f"{rows} rows, 10,000 datastreams, 100 rules; {given.starts} starts, after a stop and after kill -9 in turn",
+        "input": f"{rows} rows, 10,000 datastreams, 100 rules; {given.starts} starts, after a stop and kill -9 in turn",
         "peer": None,
     }

@@ -112,6 +112,16 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def until_cancelled(self) -> None:
+        """Serve; when cancelled, finish what is under way first."""
+        serving = asyncio.create_task(self.serve())
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            await serving
+            raise
+
 
 async def _gateway(settings: Settings) -> None:
     from thap.observe.doors.ais import AisDoor
@@ -145,7 +155,7 @@ async def _gateway(settings: Settings) -> None:
                 lifespan="on",
                 log_config=None,
                 access_log=False,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=2,
                 backlog=2048,
                 ws="none",
                 server_header=False,
@@ -162,7 +172,7 @@ async def _gateway(settings: Settings) -> None:
                 group.create_task(_heartbeat(bus, "gateway", stages, lambda: dict(intake.counters)))
                 if settings.doors.mqtt:
                     group.create_task(MqttDoor(bus, intake).run())
-                group.create_task(server.serve())
+                group.create_task(server.until_cancelled())
         finally:
             await ais.stop()
             await tokens.flush()

@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 import httpx
 import structlog
 import typer
-from rich.panel import Panel
 
 from thap.cli.common import Data, RunFile, console
 from thap.kernel.bus import Bus
@@ -107,7 +106,8 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         await asyncio.wait({ready, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             if ready.done():
-                _greet(settings, run, time.monotonic() - began, ready.result())
+                ready.result()
+                _greet(settings, run, time.monotonic() - began)
             if demo_child is not None:
                 supervisor.children["demo"] = demo_child
                 supervisor.start_children()
@@ -199,11 +199,17 @@ async def _wait_ready(run: RunFile, supervisor: Supervisor, patience_s: float = 
     raise UnavailableError(f"the centre did not become ready: {said}", hint="its log above says why")
 
 
-def _greet(settings: Settings, run: RunFile, seconds: float, _ready: dict[str, Any]) -> None:
-    lines = [f"[bold]Open[/]   {run.http}/?key={run.token}", f"[bold]API[/]    {run.http}/api/v1"]
+def _greet(settings: Settings, run: RunFile, seconds: float) -> None:
+    # Plain lines: whoever copies the link, or reads it from a log, gets it whole.
+    lines = [
+        f"Tháp is ready after {seconds:.1f} s",
+        f"  open   {run.http}/?key={run.token}",
+        f"  API    {run.http}/api/v1",
+    ]
     if run.mqtt:
-        lines.append(f"[bold]MQTT[/]   {run.mqtt}  (`thap tokens create NAME --mqtt` makes an account)")
+        lines.append(f"  MQTT   {run.mqtt}   (`thap tokens create NAME --mqtt` makes an account)")
     if run.ais_tcp:
-        lines.append(f"[bold]AIS[/]    tcp {settings.host}:{run.ais_tcp}")
-    lines += [f"[bold]Data[/]   {settings.data}", "[dim]`thap watch` shows what happens; Ctrl-C stops the centre[/]"]
-    console.print(Panel("\n".join(lines), title=f"Tháp is ready after {seconds:.1f} s", expand=False), soft_wrap=True)
+        lines.append(f"  AIS    tcp {settings.host}:{run.ais_tcp}")
+    lines += [f"  data   {settings.data}", "  `thap watch` shows what happens; Ctrl-C stops the centre"]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
