@@ -12,7 +12,7 @@ from thap.observe.admission import Admission
 from thap.observe.quarantine import list_waiting
 from thap.web.deps import Caller, CallerDep, Centre, CentreDep, require
 
-__all__ = ["router"]
+__all__ = ["admission_of", "router"]
 
 router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
 Operator = Annotated[Caller, Depends(require("operate"))]

@@ -13,6 +13,7 @@ from thap.observe.listing import ThingInfo, thing_properties
 from thap.observe.registry import register_datastreams, register_movers, register_things
 from thap.web.answers import JsonAnswer
 from thap.web.api.places import locator_of
+from thap.web.api.quarantine import admission_of
 from thap.web.deps import Caller, CallerDep, Centre, CentreDep, require
 from thap.web.live import Live
 from thap.web.params import FilterDep, cursor_number
@@ -104,6 +105,9 @@ async def post_things(body: NewThings, centre: CentreDep, caller: Operator) -> R
         await register_movers(connection, movers)
     await centre.bus.announce("centre.live.registry", {"by": caller.name})
     await _live(centre).reload()
+    if centre.intake is not None:
+        await centre.intake.reload()  # so that records sent after this answer are taken,
+        await admission_of(centre).settle()  # and those that waited under these names are released
     return Registered(things=len(rows), datastreams=len(streams), movers=len(movers))
 
 
