@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from thap.kernel.history.ask import Answer, Asker
 from thap.kernel.history.lake import Appended, Lake
+from thap.kernel.history.reading import Bucket, Fix, Sample
 from thap.kernel.history.tables import TABLES, Table
 from thap.kernel.history.upkeep import upkeep
 
-__all__ = ["TABLES", "Appended", "Lake", "Table", "upkeep"]
+__all__ = ["TABLES", "Answer", "Appended", "Asker", "Bucket", "Fix", "Lake", "Sample", "Table", "upkeep"]

@@ -19,7 +19,7 @@ import duckdb
 from thap.kernel.errors import BusyError, CorruptError, DiskFullError, InputError, SettingsError, ThapError
 from thap.kernel.settings import Settings
 
-__all__ = ["WriteLock", "catalogue_file", "clear_spill", "connect", "data_path", "files_in", "literal",
+__all__ = ["WriteLock", "catalogue_file", "clear_spill", "connect", "data_path", "files_in", "literal", "load",
            "sync_files", "translate"]
 
 _NO_ROOM = ("no space left", "disk full", "disk is full", "disk quota exceeded", "file too large")
@@ -43,7 +43,7 @@ def catalogue_file(settings: Settings) -> Path:
     return settings.lake_dir / "catalogue.sqlite"
 
 
-def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Load an extension from its signed wheel; nothing is downloaded."""
     try:
         package = importlib.import_module(f"duckdb_extension_{name}")
@@ -72,9 +72,9 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         connection.execute("SET TimeZone='UTC'")
         connection.execute("SET python_enable_replacements=false")
         connection.execute(f"SET temp_directory={literal(spill / str(os.getpid()))}")
-        _load(connection, "ducklake")
+        load(connection, "ducklake")
         catalogue = settings.history.catalogue
-        _load(connection, "sqlite_scanner" if catalogue is None else "postgres_scanner")
+        load(connection, "sqlite_scanner" if catalogue is None else "postgres_scanner")
         options = [f"DATA_PATH {literal(f'{data_path(settings)}/')}"]
         if read_only:
             options.append("READ_ONLY")

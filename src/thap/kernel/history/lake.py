@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from thap.kernel.clock import DAY_US, from_us, to_us
 from thap.kernel.errors import InputError, ThapError, UnavailableError
-from thap.kernel.history import attach
+from thap.kernel.history import attach, reading
+from thap.kernel.history.ask import Answer, Asker
 from thap.kernel.history.novelty import Novelty, distinct_rows
 from thap.kernel.history.tables import PROGRESS, TABLES, Table
 from thap.kernel.settings import Settings
@@ -65,6 +66,8 @@ class Lake:
         self._lock = lock
         self._novelty: dict[str, Novelty] = {}
         self._offset = 0
+        self._asker: Asker | None = None
+        self._asking = threading.Lock()
         self.tidied_day = -1
         """The day, since 1970, of the latest thorough upkeep by this process."""
 
@@ -98,6 +101,8 @@ class Lake:
         """Close it; a write under way is finished first."""
         with self.turn:
             self.connection.close()
+            if self._asker is not None:
+                self._asker.close()
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
@@ -224,6 +229,36 @@ class Lake:
                     sql.unregister("incoming")
             if not fresh:
                 sql.execute(f"INSERT INTO lake.{PROGRESS} VALUES ({int(offset)})")
+
+    # Reading. See `reading` and `ask` for what these give and raise.
+    def series(self, datastream: int, since: int, until: int, *, bucket: int | None = None,
+               max_points: int | None = None, origin: int = 0) -> list[reading.Bucket]:
+        """A datastream in buckets whose peaks survive: see `reading.series`."""
+        return reading.series(self, datastream, since, until, bucket=bucket, max_points=max_points, origin=origin)
+
+    def raw(self, datastream: int, since: int, until: int, limit: int) -> list[reading.Sample]:
+        """A datastream's observations one by one: see `reading.raw`."""
+        return reading.raw(self, datastream, since, until, limit)
+
+    def track(self, mover: int, since: int, until: int, *, max_points: int = 1000) -> list[reading.Fix]:
+        """A mover's positions: see `reading.track`."""
+        return reading.track(self, mover, since, until, max_points=max_points)
+
+    def scan_observations(self, ids: Sequence[int] | None, since: int, until: int) -> Iterator[pa.RecordBatch]:
+        """Observations in order of time, with the columns of the table: see `reading.scan`."""
+        return reading.scan(self, "observation", ids, since, until)
+
+    def scan_positions(self, ids: Sequence[int] | None, since: int, until: int) -> Iterator[pa.RecordBatch]:
+        """Positions in order of time, with the columns of the table: see `reading.scan`."""
+        return reading.scan(self, "position", ids, since, until)
+
+    def query(self, sql: str, limit: int = 1000, timeout_s: float = 30) -> Answer:
+        """One reading SQL statement: see `Asker.ask`."""
+        with self._asking:
+            if self._asker is None:
+                self._asker = Asker(self.settings)
+            asker = self._asker
+        return asker.ask(sql, limit=limit, timeout_s=timeout_s)
 
     # Duplicates.
     def novelty(self, name: str) -> Novelty:
