@@ -132,7 +132,11 @@ class Fence:
         self._outer = self._inner.buffer(hysteresis_m, quad_segs=16) if hysteresis_m else self._inner
         shapely.prepare(self._inner)
         shapely.prepare(self._outer)
-        self._box = self._outer.bounds
+        self._metres_box = west, south, east, north = self._outer.bounds
+        slack = 1e-9  # degrees: what rounding may cost
+        self.box = (self._lon + west / self._kx - slack, self._lat + south / self._ky - slack,
+                    self._lon + east / self._kx + slack, self._lat + north / self._ky + slack)
+        """West, south, east, north of the areas with their strip, degrees."""
         self._strip = hysteresis_m > 0
 
     def _metres(self, one: Any) -> BaseGeometry:
@@ -149,7 +153,7 @@ class Fence:
         """INSIDE, OUTSIDE or AT_EDGE for each point; a point on the boundary is inside."""
         found = np.full(len(lon), OUTSIDE, np.int8)
         x, y = self._project(lon, lat)
-        west, south, east, north = self._box
+        west, south, east, north = self._metres_box
         near = np.flatnonzero((x >= west) & (x <= east) & (y >= south) & (y <= north))
         if len(near):
             x, y = x[near], y[near]

@@ -262,6 +262,9 @@ class Fused(ABC):
     def _expire_until(self, cell: int, time: int, row: Row | None, sink: Sink) -> None:
         while (expiry := self.expiry(cell)) <= time and expiry < NEVER:
             self._ask(cell, self.expire(cell, expiry), expiry, None, row, sink)
+            ladder = self.ladders.get(cell)
+            if ladder is not None:
+                ladder.clock = max(ladder.clock, expiry)
 
     def _settle(self, cell: int) -> None:
         """Bring the quiet range and due time of a cell up to date after it was stepped."""

@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from thap.detect.areas import Resolver
+from thap.detect.areas import Fence, Resolver
 from thap.detect.catalogue import Catalogue
 from thap.detect.detector import Action, Change, Outcome, Severity
 from thap.detect.fused import Fused, Lost, Sink
+from thap.detect.geofence import Geofences
 from thap.detect.order import Batch, Order, series_of
-from thap.detect.rules import NOfM, Rule, Silence, Threshold
+from thap.detect.rate import Rates
+from thap.detect.rules import Combined, Geofence, NOfM, Rate, Rule, Silence, Threshold
+from thap.detect.several import Combinations, Votes
 from thap.detect.silence import Silences
 from thap.detect.threshold import Samples, Thresholds
 from thap.kernel.clock import MINUTE_US, SECOND_US
@@ -191,9 +194,12 @@ class RuleSet:
         self._sizes = sizes
         gathered: dict[tuple[Kind, int], dict[type[Fused], list[Rule]]] = {}
         quiet: dict[Kind, list[Silence]] = {}
+        fences: dict[str, Fence] = {}
         for rule in self._rules.values():
             if isinstance(rule, Silence):
                 quiet.setdefault(rule.watches, []).append(rule)
+                continue
+            if isinstance(rule, Geofence) and not self._fence(rule, fences):
                 continue
             lateness = round(self._settings.allowed_lateness_s * SECOND_US) if rule.lateness is None \
                 else rule.lateness
@@ -204,10 +210,19 @@ class RuleSet:
         for (kind, lateness), by_type in gathered.items():
             watched = np.zeros(sizes[kind], bool)
             order = Order(sizes[kind], watched, lateness)
-            fused = [make(some, catalogue, order) for make, some in by_type.items()]
+            fused = [Geofences(some, catalogue, order, fences) if make is Geofences else make(some, catalogue, order)
+                     for make, some in by_type.items()]
             for one in fused:
                 watched[one.seat_series] = True
             self._lanes.append(_Lane(kind, lateness, order, fused))
+
+    def _fence(self, rule: Geofence, fences: dict[str, Fence]) -> bool:
+        try:
+            fences[rule.name] = Fence([area.resolve(self._resolve) for area in rule.area], rule.hysteresis_m)
+        except (LookupError, ValueError) as error:
+            self._problems[rule.name] = str(error.args[0])
+            return False
+        return True
 
     def _usable(self, batch: Batch, kind: Kind, sink: Sink) -> Longs:
         """Rows of known series with numbers that can be judged; the others with bad numbers are faults."""
@@ -259,8 +274,8 @@ class RuleSet:
 
 
 def _fused_type(rule: Rule) -> type[Fused]:
-    if isinstance(rule, Threshold):
-        return Thresholds
-    if isinstance(rule, NOfM) and rule.m is not None:
-        return Samples
-    raise NotImplementedError(rule.kind)
+    if isinstance(rule, NOfM):
+        return Samples if rule.m is not None else Votes
+    types: dict[type[Any], type[Fused]] = {Threshold: Thresholds, Rate: Rates, Geofence: Geofences,
+                                           Combined: Combinations}
+    return types[type(rule)]

@@ -96,6 +96,7 @@ class Silences:
                     ladder.ask(0, received, value)
                     self._announce(cell, ladder, ladder.advance(received), seen, sink)
                 self._settle(cell)
+        self.heard[series] = max(int(self.heard[series]), received)
 
     def tick(self, now: int, sink: Sink) -> None:
         """Time passed: who has not been heard?"""

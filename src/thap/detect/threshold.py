@@ -35,9 +35,8 @@ class Thresholds(Fused):
 
     def quiet(self, cell: int, seat: int, ladder: Ladder | None) -> tuple[float, float]:
         limits = self._limits[self.cell_rule[cell]]
-        value: float | None = float(self._at[seat])
-        if np.isnan(value):
-            value = ladder.value if ladder is not None else None
+        at = float(self._at[seat])
+        value = (ladder.value if ladder else None) if np.isnan(at) else at
         return limits.rest() if value is None else limits.band(value, ladder.demand if ladder else 0)
 
     def step(self, cell: int, seat: int, row: Row, ladder: Ladder | None) -> int:
