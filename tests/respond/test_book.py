@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from thap.detect.detector import Action, Change
 from thap.kernel.clock import HOUR_US, now_us
-from thap.kernel.errors import BusyError, ConflictError, InputError, NotFoundError
+from thap.kernel.errors import BusyError, ConflictError, DiskFullError, InputError, NotFoundError
 from thap.kernel.records import Records
 from thap.respond.alarm import AlarmEvent, AlarmFilter, EventFilter
 from thap.respond.book import AlarmBook
@@ -309,7 +309,21 @@ async def test_a_writer_that_never_ends_is_reported_and_survived(
     await book.close()
 
 
-async def test_a_hundred_alarms_change_in_one_transaction_quickly(book: AlarmBook, change: MakeChange) -> None:
+async def test_a_full_disk_is_told_and_forgotten_once_there_is_room(records: Records, change: MakeChange) -> None:
+    book = AlarmBook(records)
+    await book.apply([change("raise", seq=1)], upto_seq=1)
+    store: Any = book._store
+    await store._do(lambda: store._connection.execute("PRAGMA max_page_count=1").fetchall())
+    many = [change("raise", source=f"s{i}/x", seq=2, evidence={"text": "x" * 500}) for i in range(300)]
+    with pytest.raises(DiskFullError, match="no room"):
+        await book.apply(many, upto_seq=2)
+    assert await book.applied_seq() == 1 and len(await book.active()) == 1
+    await store._do(lambda: store._connection.execute("PRAGMA max_page_count=1000000").fetchall())
+    assert len(await book.apply(many, upto_seq=2)) == 300
+    await book.close()
+
+
+async def test_hundreds_of_alarms_change_in_one_transaction(book: AlarmBook, change: MakeChange) -> None:
     batch = [change("raise", source=f"s{i}/x", time=i) for i in range(800)]
     assert len(await book.apply(batch, upto_seq=5)) == 800
     assert await book.active() == {(f"s{i}/x", "water.high"): 2 for i in range(800)}
