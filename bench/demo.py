@@ -45,8 +45,8 @@ def run(argv: list[str]) -> dict[str, Any]:
         "bench": "demo",
         "figures": {**{name: live[name] for name in ("precision", "recall", "delay_p50_s", "delay_p95_s", "events",
                                                      "alarms", "severity_right")}, "first_alarm_s": first_alarm_s},
-        "input": f"thap up --demo, seed {options.seed}, {options.speed:g}× for {options.minutes:g} minutes of wall time; "
-                 f"delays in simulated seconds",
+        "input": f"thap up --demo, seed {options.seed}, {options.speed:g}× for {options.minutes:g} minutes of wall "
+                 "time; delays in simulated seconds",
         "peer": {"name": "the same rules over the same world without doors and journal", "hours": options.hours,
                  f"seed_{TUNED_SEED}_tuned": tuned, f"seeds_2_to_{1 + options.seeds}": others}}
 

@@ -68,4 +68,5 @@ def test_wall_time_is_turned_into_event_time_by_the_pace_of_its_segment() -> Non
 def test_alarms_are_gathered_from_raise_to_clear_with_the_highest_severity() -> None:
     made = gather([(1, "s", "c", Action.RAISE, 2), (2, "s", "c", Action.ESCALATE, 4), (3, "s", "c", "acknowledge", 4),
                    (4, "s", "c", Action.DOWNGRADE, 2), (5, "s", "c", Action.CLEAR, 2), (6, "s", "c", Action.RAISE, 2)])
-    assert [(one.begin, one.end, one.severity) for one in made] == [(1, 5, Severity.CRITICAL), (6, None, Severity.MEDIUM)]
+    assert [(one.begin, one.end, one.severity) for one in made] == [
+        (1, 5, Severity.CRITICAL), (6, None, Severity.MEDIUM)]

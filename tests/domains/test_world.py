@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import Any
 
@@ -49,8 +50,8 @@ def test_however_time_is_cut_the_records_are_the_same(begin: int, cuts: list[int
     world = world_of(1)
     edges = np.cumsum([begin, *(cut * SECOND_US for cut in cuts)]).tolist()
     whole, fixes = world.observations(begin, edges[-1]), world.positions(begin, edges[-1])
-    parts = [world.observations(a, b) for a, b in zip(edges, edges[1:], strict=False)]
-    moves = [world.positions(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [world.observations(a, b) for a, b in itertools.pairwise(edges)]
+    moves = [world.positions(a, b) for a, b in itertools.pairwise(edges)]
     assert sorted(zip(whole.keys, whole.times.tolist(), whole.results.tolist(), strict=True)) == sorted(
         row for part in parts for row in zip(part.keys, part.times.tolist(), part.results.tolist(), strict=True))
     assert sorted(zip(fixes.keys, fixes.times.tolist(), fixes.lons.tolist(), fixes.lats.tolist(), strict=True)) == \
@@ -172,7 +173,7 @@ def test_sources_that_take_turns_are_never_affected_at_once(seed: int) -> None:
     plans = [Plan(world, "x", 3 * HOUR_US, (20 * MINUTE_US, 170 * MINUTE_US), turn=(n, 3)) for n in range(3)]
     found = sorted((one.begin, one.end) for plan in plans for one in plan.between(START, START + DAY_US))
     assert len(found) >= 7
-    assert all(a[1] <= b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(found))
 
 
 def test_a_bump_is_one_inside_and_zero_outside() -> None:
