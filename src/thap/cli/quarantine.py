@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -36,15 +37,27 @@ def list_(pattern: Annotated[str | None, typer.Argument(help="A glob, or a part 
     found = call("GET", _PATH, data, params=asked)
 
     def text() -> None:
-        table = Table("name", "kind", "door", "records", "last heard", "latest")
+        table = Table("name", "door", "records", "last heard", "its latest record")
+        table.columns[0].overflow = "fold"
         for name in found["items"]:
-            table.add_row(escape(name["key"]), name["kind"], name["door"], str(name["count"]),
-                          iso(name["last"] // 1_000_000 * 1_000_000), escape(name["sample"][:80]))
+            table.add_row(escape(name["key"]), name["door"], str(name["count"]),
+                          iso(name["last"] // 1_000_000 * 1_000_000), escape(_short(name["sample"])))
         console.print(table if found["items"] else "Nothing waits.")
         if found["total"] > len(found["items"]):
             console.print(f"{found['total']} names in all; --limit and --offset show others")
 
     emit(found, as_json, text)
+
+
+def _short(sample: str) -> str:
+    """The latest record of a name in one line."""
+    try:
+        record = json.loads(sample)
+        values = [f"{name} {value}" for name, value in record.items()
+                  if name not in ("key", "at") and value is not None]
+        return f"{', '.join(values)} at {iso(record['at'])}"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return sample[:80]
 
 
 def _decide(what: str, patterns: list[str], data: Any, as_json: bool, done: str) -> None:

@@ -129,6 +129,7 @@ async def _gateway(settings: Settings) -> None:
     from thap.observe.doors.mqtt import MqttDoor
     from thap.observe.doors.trackers import TrackerDoor
     from thap.observe.intake import Intake
+    from thap.web.api.quarantine import admission_of
     from thap.web.app import create_app
     from thap.web.auth import tokens_of
     from thap.web.deps import Centre
@@ -170,6 +171,7 @@ async def _gateway(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_heartbeat(bus, "gateway", stages, lambda: dict(intake.counters)))
+                group.create_task(admission_of(centre).keep_settled())
                 if settings.doors.mqtt:
                     group.create_task(MqttDoor(bus, intake).run())
                 group.create_task(server.until_cancelled())

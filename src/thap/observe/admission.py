@@ -21,7 +21,7 @@ from nats.js.errors import APIError
 
 from thap.kernel.bus import QUARANTINE, Bus
 from thap.kernel.clock import SECOND_US, now_us
-from thap.kernel.errors import InputError, UnavailableError
+from thap.kernel.errors import InputError, ThapError, UnavailableError
 from thap.kernel.records import Records
 from thap.observe.intake import Intake
 from thap.observe.kinds import Kind
@@ -124,12 +124,21 @@ class Admission:
     async def settle(self) -> Outcome:
         """Finish admissions that were interrupted, and release records of names registered in another way.
 
-        Call it when a gateway starts and after things were registered.
+        Call it after things were registered.
         """
         async with self._one_at_a_time:
             async with self._records.read() as connection:
                 names = await registered(connection)
             return await self._release(names) if names else Outcome()
+
+    async def keep_settled(self, every_s: float = 60) -> None:
+        """Settle now and every so often, until cancelled; for the gateway."""
+        while True:
+            try:
+                await self.settle()
+            except ThapError as error:
+                _log.warning("waiting records not released yet", reason=str(error))
+            await asyncio.sleep(every_s)
 
     async def _matching(self, patterns: Sequence[str], kind: str | None) -> tuple[Names, list[str]]:
         if not patterns or not all(patterns):
