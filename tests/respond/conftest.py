@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from bench.postgres import missing, private_postgres
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from thap.detect.detector import Action, Change, Severity
@@ -16,9 +15,6 @@ from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.kernel.tables import create_tables
 from thap.respond.book import AlarmBook
-
-sys.path.append(str(Path(__file__).parents[2]))  # bench is no part of the installed package
-from bench.postgres import missing, private_postgres
 
 MakeChange = Callable[..., Change]
 
