@@ -21,7 +21,7 @@ from typing import Any
 import duckdb
 
 from thap.kernel.clock import iso, to_us
-from thap.kernel.errors import DeniedError, InputError, ThapError, UnavailableError
+from thap.kernel.errors import DeniedError, InputError, ThapError
 from thap.kernel.history import attach
 from thap.kernel.history.tables import TABLES
 from thap.kernel.settings import Settings
@@ -71,9 +71,6 @@ class Asker:
         Raises:
             UnavailableError: there is no lake yet.
         """
-        if settings.history.catalogue is None and not attach.catalogue_file(settings).exists():
-            raise UnavailableError("there is no history yet", where=str(settings.lake_dir),
-                                   hint="`thap up` begins it with the first record")
         self._connection = attach.connect(settings, read_only=True)
         try:
             self._views(settings)

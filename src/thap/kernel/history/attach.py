@@ -16,11 +16,20 @@ from pathlib import Path
 
 import duckdb
 
-from thap.kernel.errors import BusyError, CorruptError, DiskFullError, InputError, SettingsError, ThapError
+from thap.kernel.errors import (
+    BusyError,
+    CorruptError,
+    DiskFullError,
+    InputError,
+    SettingsError,
+    ThapError,
+    UnavailableError,
+)
+from thap.kernel.history.tables import PROGRESS
 from thap.kernel.settings import Settings
 
 __all__ = ["WriteLock", "catalogue_file", "clear_spill", "connect", "data_path", "files_in", "literal", "load",
-           "sync_files", "translate"]
+           "sync_files", "tables", "translate"]
 
 _NO_ROOM = ("no space left", "disk full", "disk is full", "disk quota exceeded", "file too large")
 _MANY = 64
@@ -59,8 +68,11 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     """A DuckDB instance with the lake attached as `lake`; in SQL all times are UTC.
 
     Raises:
+        UnavailableError: read-only, and there is no lake yet.
         ThapError: the catalogue cannot be opened, or an extension is missing.
     """
+    if read_only and settings.history.catalogue is None and not catalogue_file(settings).exists():
+        raise _nothing_yet(settings)
     lake = settings.lake_dir
     spill = lake / "spill"
     with contextlib.suppress(OSError):  # a reader may have no right to write there: then it does not spill
@@ -86,6 +98,8 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
                 _prepare_catalogue(catalogue_file(settings))
         target = f"ducklake:sqlite:{catalogue_file(settings)}" if catalogue is None else f"ducklake:{catalogue}"
         connection.execute(f"ATTACH {literal(target)} AS lake ({', '.join(options)})")
+        if read_only and PROGRESS not in tables(connection):
+            raise _nothing_yet(settings)
     except (duckdb.Error, sqlite3.Error) as error:
         connection.close()
         raise translate(error, where=str(lake)) from error
@@ -93,6 +107,17 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         connection.close()
         raise
     return connection
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The names of the tables the attached lake has."""
+    return {row[0] for row in connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()}
+
+
+def _nothing_yet(settings: Settings) -> UnavailableError:
+    return UnavailableError("there is no history yet", where=str(settings.lake_dir),
+                            hint="`thap up` begins it with the first record")
 
 
 def _prepare_catalogue(path: Path) -> None:

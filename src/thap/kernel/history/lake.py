@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thap.kernel.clock import DAY_US, from_us, to_us
-from thap.kernel.errors import InputError, ThapError, UnavailableError
+from thap.kernel.errors import InputError, ThapError
 from thap.kernel.history import attach, reading
 from thap.kernel.history.ask import Answer, Asker
 from thap.kernel.history.novelty import Novelty, distinct_rows
@@ -80,11 +80,7 @@ class Lake:
             BusyError: another process has the write side.
             DiskFullError: no room to make it.
         """
-        local = settings.history.catalogue is None
         if read_only:
-            if local and not attach.catalogue_file(settings).exists():
-                raise UnavailableError("there is no history yet", where=str(settings.lake_dir),
-                                       hint="`thap up` begins it with the first record")
             return cls(settings, attach.connect(settings, read_only=True), None)
         lock = attach.WriteLock(settings.lake_dir)
         try:
@@ -111,8 +107,7 @@ class Lake:
         """Create the tables that do not exist yet, and read how far the lake is."""
         self._offset = self._stored_offset()
         sql = self.connection
-        have = {row[0] for row in sql.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()}
+        have = attach.tables(sql)
         missing = [table for table in TABLES.values() if table.name not in have]
         if not missing and PROGRESS in have:
             return
