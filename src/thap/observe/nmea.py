@@ -308,7 +308,7 @@ class AisDecoder:
         """The moment with this UTC second nearest to `time`, so that a message heard by several stations is
         one position; `time` itself where the second is not available or does not agree with it.
 
-        The bounds are those in which 98 % of the messages of a 57,000-message log fall.
+        The bounds are those in which 98.8 % of the messages of a log of 57,000 fall.
         """
         if second >= 60:
             return time
