@@ -16,8 +16,8 @@ _KINDS = (
     'kind = "threshold"\nabove = {high}\ndeadband = 0.05\nlevels = [{{ severity = "critical", above = {higher} }}]',
     'kind = "threshold"\noutside = [0.3, {high}]\ndeadband = 0.05\non_delay = "30s"\noff_delay = "30s"',
     'kind = "silence"\nno_data_for = "15m"',
-    'kind = "rate"\nrise = 1.0\nover = "15m"',
-    'kind = "n_of_m"\nabove = {high}\nn = 3\nof = 5\nover = "samples"',
+    'kind = "rate"\nrise = 1.0\nwindow = "15m"',
+    'kind = "n_of_m"\nabove = {high}\nn = 3\nm = 5',
 )
 
 
@@ -40,7 +40,7 @@ def install_rules(up: CentreProcess, number: int) -> int:
     """Put `number` rules in force, of five kinds; each watches the hundredth of the series that end in its number."""
     tables = []
     for i in range(number):
-        body = _KINDS[i % len(_KINDS)].format(high=2.6 + i % 7 * 0.02, higher=2.9 + i % 7 * 0.02)
+        body = _KINDS[i % len(_KINDS)].format(high=2.5 + i % 7 * 0.02, higher=2.6 + i % 7 * 0.02)
         tables.append(
             f'[[rule]]\nname = "bench.{i:03d}"\ntitle = {{ vi = "Luật {i}", en = "Rule {i}" }}\nseverity = "medium"\n'
             f'select = {{ datastream = "tram-???{i % 100:02d}/level" }}\n{body}\n'
