@@ -285,13 +285,19 @@ class Intake:
         waiting: list[int] = []
         if not ids.all():
             waiting = self._sort_unknown(kind, keys, ids, reasons)
+        if waiting:
+            try:
+                await self._quarantine(kind, door, waiting, keys, times, columns, now)
+                self.count(door, "quarantined", len(waiting))
+            except DiskFullError:
+                if self.disk_full:
+                    raise
+                reasons |= dict.fromkeys(waiting, "unknown name, and quarantine is full")  # the others go on
+                waiting = []
+            receipt.quarantined = waiting
         if reasons:
             receipt.rejected = [Rejected(row, reasons[row]) for row in sorted(reasons)]
             await self.reject(door, kind, [(reason, raw(row)) for row, reason in receipt.rejected])
-        if waiting:
-            await self._quarantine(kind, door, waiting, keys, times, columns, now)
-            receipt.quarantined = waiting
-            self.count(door, "quarantined", len(waiting))
         good: npt.NDArray[Any] | None = None
         if reasons or waiting:
             keep = np.ones(rows, np.bool_)
