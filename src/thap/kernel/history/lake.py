@@ -337,9 +337,6 @@ def _conform(given: pa.Table, table: Table) -> pa.Table:
         rows.validate(full=True)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise InputError(f"not rows of {table.name}: {error}") from None
-    for column in table.schema:
-        if not column.nullable and rows.column(column.name).null_count:
-            raise InputError(f"a {table.name} without {column.name}")
     times = rows.column("time").cast(pa.int64()).to_numpy()
     if len(times) and not (times.min() >= _EARLIEST and times.max() <= _LATEST):
         raise InputError(f"a {table.name} of a time before year 1 or after year 9999")
