@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from thap.detect.areas import Resolver
 from thap.detect.catalogue import Catalogue
@@ -21,13 +21,16 @@ from thap.detect.order import Batch
 from thap.detect.rules import Rule
 from thap.detect.ruleset import RuleSet
 from thap.kernel.clock import VIETNAM, from_us, iso
-from thap.kernel.errors import RuleError
-from thap.kernel.settings import EngineSettings
+from thap.kernel.errors import InputError, NotFoundError, RuleError
+from thap.kernel.history import Lake
+from thap.kernel.settings import EngineSettings, Settings
 from thap.observe.kinds import Kind, ObservationBatch, PositionBatch
 from thap.observe.registry import Registry
 
-__all__ = ["BacktestReport", "Step", "WouldBe", "backtest", "merge", "observations_of", "positions_of", "watched_by"]
+__all__ = ["BacktestReport", "Step", "WouldBe", "backtest", "run_over_history", "watched_by"]
 
+_OBSERVED = ["datastream", "time", "result"]
+_MOVED = ["mover", "time", "lon", "lat", "speed_kn", "course_deg"]
 Progress = Callable[[int, int], None]
 """Told the event time reached, µs, and the rows taken so far."""
 
@@ -248,31 +251,59 @@ def _peak(change: Change, alarm: WouldBe) -> float | None:
     return float(said["highest"])
 
 
-# ---- rows of the lake
+# ---- over the lake
 
 
-def observations_of(batch: pa.RecordBatch) -> ObservationBatch:
-    """A record batch of the lake as rows to be judged."""
-    return ObservationBatch.of(batch.select(["datastream", "time", "result"]), 0, 0)
+def run_over_history(settings: Settings, rules: Sequence[Rule], registry: Registry, since: int, until: int, *,
+                     resolve_area: Resolver | None = None, progress: Progress | None = None) -> BacktestReport:
+    """Run rules over `since` ≤ time < `until` of a centre's history. Blocks; see `backtest`.
+
+    Raises:
+        UnavailableError: there is no history yet.
+        NotFoundError: the rules watch nothing that exists.
+        InputError: the stretch of time is empty.
+        RuleError: none of the rules can run.
+    """
+    if since >= until:
+        raise InputError(f"nothing lies between {iso(since)} and {iso(until)}", where="since")
+    wanted = watched_by(rules, registry)
+    if not any(wanted.values()):
+        raise NotFoundError("the rules watch nothing that exists here", where=", ".join(rule.name for rule in rules),
+                            hint="see `select`; `thap things list` shows what there is")
+    lake = Lake.open(settings, read_only=True)
+    try:
+        rows: dict[Kind, Iterator[Batch]] = {
+            Kind.OBSERVATION: (ObservationBatch.of(batch.select(_OBSERVED), 0, 0)
+                               for batch in lake.scan_observations(wanted[Kind.OBSERVATION], since, until)),
+            Kind.POSITION: (PositionBatch.of(batch.select(_MOVED), 0, 0)
+                            for batch in lake.scan_positions(wanted[Kind.POSITION], since, until))}
+        # Rules over observations and rules over positions have nothing to do with each other, so they take turns.
+        reports: list[BacktestReport] = []
+        for kind, batches in rows.items():
+            some = [rule for rule in rules if rule.watches is kind]
+            if some:
+                before = sum(report.rows for report in reports)
+                reports.append(backtest(
+                    some, registry, batches, until, settings=settings.engine, resolve_area=resolve_area,
+                    progress=None if progress is None else partial(_share, progress, before)))
+    finally:
+        lake.close()
+    return _joined(reports)
 
 
-def positions_of(batch: pa.RecordBatch) -> PositionBatch:
-    """A record batch of the lake as rows to be judged."""
-    names = ["mover", "time", "lon", "lat", "speed_kn", "course_deg"]
-    return PositionBatch.of(batch.select(names), 0, 0)
+def _share(progress: Progress, before: int, time: int, rows: int) -> None:
+    progress(time, before + rows)
 
 
-def merge(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch]:
-    """Two sources of batches, each in order of time, as one in order of time."""
-    left, right = next(first, None), next(second, None)
-    while left is not None and right is not None:
-        if int(left.time[0]) > int(right.time[0]):
-            left, right, first, second = right, left, second, first
-        # All of the one that begins earlier, up to where the other begins.
-        cut = int(np.searchsorted(left.time, int(right.time[0]), side="right"))
-        yield left.take(np.arange(cut))
-        left = left.take(np.arange(cut, len(left))) if cut < len(left) else next(first, None)
-    for rest, more in ((left, first), (right, second)):
-        if rest is not None:
-            yield rest
-            yield from more
+def _joined(reports: list[BacktestReport]) -> BacktestReport:
+    whole = BacktestReport(min(r.since for r in reports), reports[0].until)
+    for report in reports:
+        whole.rows += report.rows
+        whole.late += report.late
+        whole.duplicates += report.duplicates
+        whole.sources += report.sources
+        whole.alarms += report.alarms
+        whole.faults += report.faults
+        whole.problems |= report.problems
+    whole.alarms.sort(key=lambda alarm: alarm.raised)
+    return whole

@@ -24,7 +24,7 @@ from thap.kernel.records import metadata
 from thap.kernel.settings import Settings
 
 __all__ = ["Gathered", "Listed", "StoredRule", "Version", "file_rules", "gather_rules", "load_rules", "put_rule",
-           "rule_history", "rule_versions", "rules", "set_enabled", "stored_rule", "stored_rules"]
+           "rule_history", "rule_versions", "rules", "set_enabled", "stored_rule", "stored_rules", "switch_rule"]
 
 _log = structlog.get_logger(__name__)
 RECORDS = "records"
@@ -241,6 +241,16 @@ async def gather_rules(settings: Settings, connection: AsyncConnection) -> Gathe
             gathered.rules.append(listed)
     gathered.rules.sort(key=lambda listed: listed.rule.name)
     return gathered
+
+
+async def switch_rule(settings: Settings, connection: AsyncConnection, name: str, enabled: bool, who: str, *,
+                      expected: int | None = None) -> StoredRule:
+    """Put a rule in force or out of it. Raises as `set_enabled`, and ConflictError for a rule that lives in a file."""
+    listed = (await gather_rules(settings, connection)).find(name)
+    if listed.stored is None:
+        raise ConflictError(f"rule {name!r} lives in a file", where=listed.origin,
+                            hint=f"write enabled = {str(enabled).lower()} there, then `thap rules reload`")
+    return await set_enabled(connection, name, enabled, who, expected=expected)
 
 
 async def load_rules(settings: Settings, connection: AsyncConnection) -> list[Rule]:

@@ -60,7 +60,8 @@ class RuleSet:
     def __init__(self, rules: Sequence[Rule], registry: Registry, settings: EngineSettings,
                  resolve_area: Resolver | None = None) -> None:
         self._settings = settings
-        self._resolve = resolve_area
+        self.resolve_area = resolve_area
+        """Gives the geometry of named places; a new one counts from the next `rebind` on."""
         self._standstill: int | None = STANDSTILL_US
         self._build(rules, registry)
 
@@ -218,7 +219,7 @@ class RuleSet:
 
     def _fence(self, rule: Geofence, fences: dict[str, Fence]) -> bool:
         try:
-            fences[rule.name] = Fence([area.resolve(self._resolve) for area in rule.area], rule.hysteresis_m)
+            fences[rule.name] = Fence([area.resolve(self.resolve_area) for area in rule.area], rule.hysteresis_m)
         except (LookupError, ValueError) as error:
             self._problems[rule.name] = str(error.args[0])
             return False
