@@ -22,6 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import thap.web.api
+from thap.domains.domain import domains
 from thap.web import errors, page
 from thap.web.deps import Centre
 from thap.web.live import Live
@@ -104,10 +105,16 @@ def _request_id(scope: Scope) -> str:
 
 
 def _routers() -> list[APIRouter]:
-    """The `router` of every module in web/api."""
-    names = sorted(module.name for module in pkgutil.iter_modules(thap.web.api.__path__))
-    found = (getattr(importlib.import_module(f"thap.web.api.{name}"), "router", None) for name in names)
-    return [router for router in found if isinstance(router, APIRouter)]
+    """The `router` of every module in web/api, and those that domains name."""
+    names = [f"thap.web.api.{module.name}:router" for module in pkgutil.iter_modules(thap.web.api.__path__)]
+    names += [domain.api for domain in domains().values() if domain.api]
+    found = []
+    for name in sorted(names):
+        module, _, attribute = name.partition(":")
+        router = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(router, APIRouter):
+            found.append(router)
+    return found
 
 
 def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:

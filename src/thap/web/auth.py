@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from thap.kernel.errors import DeniedError, UnauthenticatedError
 from thap.kernel.tokens import Token, Tokens
@@ -118,18 +118,16 @@ def _same_origin(request: HTTPConnection) -> None:
                           hint="use the centre's own page, or a bearer token")
 
 
-async def sign_in(request: HTTPConnection, secret: str) -> Response:
-    """Start a session with a token's secret and lead to the page without it.
+async def sign_in(request: HTTPConnection, secret: str, answer: Response) -> Response:
+    """Start a session with a token's secret: the cookie is put into `answer`.
 
     Raises:
         UnauthenticatedError: the token is not in force.
     """
     token = await tokens_of(request.app.state.centre).check(secret)
-    until = int(time.time()) + SESSION_S
-    if token.expires is not None:
-        until = min(until, token.expires // 1_000_000)
-    answer: Response = RedirectResponse(request.url.path, 303)
-    options: dict[str, Any] = {"httponly": True, "samesite": "strict", "path": "/",
-                               "max_age": until - int(time.time()), "secure": request.url.scheme == "https"}
+    now = int(time.time())
+    until = now + SESSION_S if token.expires is None else min(now + SESSION_S, token.expires // 1_000_000)
+    options: dict[str, Any] = {"httponly": True, "samesite": "strict", "path": "/", "max_age": until - now,
+                               "secure": request.url.scheme == "https"}
     answer.set_cookie(_cookie_name(request), f"{until}.{_signature(token, until)}.{token.name}", **options)
     return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from fastapi import FastAPI, Request
+from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -26,10 +27,21 @@ async def _index(request: Request) -> Response:
     key = request.query_params.get("key")
     if key:
         try:
-            return await sign_in(request, key)
+            return await sign_in(request, key, RedirectResponse("/", 303))
         except UnauthenticatedError:
             return RedirectResponse("/#refused", 303)
     return FileResponse(f"{_HERE}/static/index.html", headers={"Cache-Control": "no-cache"})
+
+
+class SignIn(BaseModel):
+    """A token's secret, from the page's form."""
+
+    key: str = Field(max_length=200)
+
+
+async def _session(request: Request, body: SignIn) -> Response:
+    """Start a session; the page's own script calls this."""
+    return await sign_in(request, body.key, Response(status_code=204))
 
 
 class _Files(StaticFiles):
@@ -44,5 +56,6 @@ class _Files(StaticFiles):
 def mount(app: FastAPI) -> None:
     """Serve the page at `/` and its files under `/page/`."""
     app.add_api_route("/", _index, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/session", _session, methods=["POST"], include_in_schema=False)
     app.mount("/page/messages", _Files(directory=f"{_HERE}/messages"), name="messages")
     app.mount("/page", _Files(directory=f"{_HERE}/static"), name="page")
