@@ -78,8 +78,8 @@ def post(up: CentreProcess, *rows: tuple[str, float, float]) -> dict[str, Any]:
 
 
 def count(up: CentreProcess, key: str) -> int:
-    return int(up.query("SELECT count(*) AS n FROM observations JOIN datastreams ON datastreams.id = "
-                        f"observations.datastream WHERE key = '{key}'")[0]["n"])
+    return int(up.query("SELECT count(*) AS n FROM observations JOIN datastreams USING (datastream) "
+                        f"WHERE key = '{key}'")[0]["n"])
 
 
 def test_an_observation_raises_and_clears_an_alarm_and_lies_in_history(up: CentreProcess) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import httpx
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from thap.kernel.bus import Bus
 from thap.kernel.errors import NotFoundError, ThapError, UnauthenticatedError, UnavailableError
@@ -148,5 +149,6 @@ def fail(error: ThapError, as_json: bool = False) -> NoReturn:
     if as_json:
         sys.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False) + "\n")
     else:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/] {error}", markup=True)
+        line = Text.assemble(("error", "bold red"), f" {error}")
+        Console(stderr=True, highlight=False).print(line, soft_wrap=True)
     raise SystemExit(1)
