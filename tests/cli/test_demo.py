@@ -21,7 +21,7 @@ from thap.domains.domain import domains
 from thap.domains.score import Segment
 from thap.kernel.clock import DAY_US, HOUR_US, SECOND_US, now_us, parse_time_us
 from thap.kernel.errors import ConflictError, InputError, NotFoundError, ThapError
-from thap.kernel.settings import Settings
+from thap.kernel.settings import Settings, load_settings
 from thap.observe.nmea import AisDecoder
 
 START = parse_time_us("2026-11-19T11:40:00Z")
@@ -100,7 +100,7 @@ def test_a_run_without_a_centre_says_so(settings: Settings) -> None:
 
 @pytest.mark.slow
 def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty seconds at 600 times: three hours and a third of the province, through MQTT, HTTP, AIS and OsmAnd."""
+    """Twenty seconds at 600 times, more than three hours of the province, through MQTT, HTTP, AIS and OsmAnd."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     from bench.harness import CentreProcess
 
@@ -120,9 +120,20 @@ def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest
         with centre.client() as client:
             quarantine = client.get("/api/v1/quarantine").json()
             dead = client.get("/api/v1/dead-letters").json()
+        ledger = read_ledger(load_settings(data))
+        ledger.until = now_us() - 20 * 60 * SECOND_US
+        ledger.save(data / "demo" / "truth.json")
+        command("run", "--speed", "600", "--minutes", "0.1", "--seed", "3")
+        caught_up = read_ledger(load_settings(data))
     finally:
         centre.stop()
     assert ran["until"] - ran["start"] >= 3 * HOUR_US
     assert score["events"] >= 4, score
     assert score["recall"] >= 0.75 and score["precision"] >= 0.75, score
     assert not quarantine["items"] and not dead["items"], (quarantine, dead)
+    # It caught up with the clock, went on at its pace, and put the silences back to their lengths.
+    assert [segment.speed for segment in caught_up.segments] == [600, 600, 1]
+    assert 0 <= now_us() - caught_up.until < 60 * SECOND_US
+    installed = read_rules((data / "rules" / "demo-sand.toml").read_text("utf-8"))
+    assert [rule.fingerprint for rule in installed] == [
+        rule.fingerprint for rule in domains()["sand"].read_rules().values()]
