@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping
 __all__ = ["Expression"]
 
 Values = Mapping[str, float | None]
+Why = tuple[bool | None, frozenset[str]]
+"""A truth, and names that alone bring it about: as long as their comparisons stay, so does it."""
 _Number = Callable[[Values], float | None]
-_Truth = Callable[[Values], bool | None]
+_Truth = Callable[[Values], Why]
+_NOBODY: frozenset[str] = frozenset()
 _CALLS: dict[str, Callable[..., float]] = {"abs": abs, "min": min, "max": max}
 _LONGEST = 1000
 
@@ -44,6 +47,8 @@ class Expression:
         names: dict[str, None] = {}
         self._breaks: dict[str, set[float]] = {}
         self._tied: set[str] = set()
+        # Where it may fail, each value decides whether it does.
+        self._divides = any(isinstance(node, ast.Div) for node in ast.walk(tree))
         try:
             self._judge = self._truth(tree, names)
         except RecursionError:
@@ -69,7 +74,16 @@ class Expression:
         Raises:
             ZeroDivisionError: it divides by zero.
         """
-        return self._judge(values)
+        return self._judge(values)[0]
+
+    def why(self, values: Values) -> Why:
+        """The truth, and the names that alone bring it about; all of them where it is not known.
+
+        Whatever the other values become, and whether they are known, the truth stays while each of these keeps
+        within its `band`. Raises as calling it does.
+        """
+        truth, names = self._judge(values)
+        return truth, frozenset(self.names) if truth is None or self._divides else names
 
     def band(self, name: str, value: float) -> tuple[float, float]:
         """A closed range around a value of `name` within which no comparison changes, whatever the others are."""
@@ -87,14 +101,13 @@ class Expression:
 
     def _truth(self, node: ast.expr, names: dict[str, None]) -> _Truth:
         if isinstance(node, ast.BoolOp):
-            parts = [self._truth(part, names) for part in node.values]
-            return _all(parts) if isinstance(node.op, ast.And) else _any(parts)
+            return _joined([self._truth(part, names) for part in node.values], isinstance(node.op, ast.Or))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = self._truth(node.operand, names)
 
-            def negate(values: Values) -> bool | None:
-                known = inner(values)
-                return None if known is None else not known
+            def negate(values: Values) -> Why:
+                known, by = inner(values)
+                return (None if known is None else not known), by
 
             return negate
         if isinstance(node, ast.Compare):
@@ -106,8 +119,10 @@ class Expression:
                 if compare is None:
                     raise self._refuse(node, "compare with < <= > >= == or !=")
                 self._note(sides[at], sides[at + 1])
-                parts.append(compare(numbers[at], numbers[at + 1]))
-            return parts[0] if len(parts) == 1 else _all(parts)
+                by = frozenset(part.id for side in sides[at:at + 2] for part in ast.walk(side)
+                               if isinstance(part, ast.Name) and part.id in names)
+                parts.append(_comparison(compare, numbers[at], numbers[at + 1], by))
+            return parts[0] if len(parts) == 1 else _joined(parts, False)
         raise self._refuse(node, "a condition compares numbers, as level > 1.8")
 
     def _number(self, node: ast.expr, names: dict[str, None]) -> _Number:
@@ -160,30 +175,19 @@ def _constant(node: ast.expr) -> float | None:
     return None
 
 
-def _all(parts: list[_Truth]) -> _Truth:
-    def judge(values: Values) -> bool | None:
-        known: bool | None = True
+def _joined(parts: list[_Truth], decisive: bool) -> _Truth:
+    """`or` if True is decisive, `and` if False is."""
+    def judge(values: Values) -> Why:
+        known: bool | None = not decisive
+        everybody = _NOBODY
         for part in parts:
-            truth = part(values)
-            if truth is False:
-                return False
+            truth, by = part(values)
+            if truth is decisive:
+                return truth, by
             if truth is None:
                 known = None
-        return known
-
-    return judge
-
-
-def _any(parts: list[_Truth]) -> _Truth:
-    def judge(values: Values) -> bool | None:
-        known: bool | None = False
-        for part in parts:
-            truth = part(values)
-            if truth is True:
-                return True
-            if truth is None:
-                known = None
-        return known
+            everybody |= by
+        return known, everybody
 
     return judge
 
@@ -196,21 +200,17 @@ def _lift(function: Callable[..., float], parts: list[_Number]) -> _Number:
     return compute
 
 
-def _comparison(test: Callable[[float, float], bool]) -> Callable[[_Number, _Number], _Truth]:
-    def make(left: _Number, right: _Number) -> _Truth:
-        def judge(values: Values) -> bool | None:
-            a, b = left(values), right(values)
-            return None if a is None or b is None else test(a, b)
+def _comparison(test: Callable[[float, float], bool], left: _Number, right: _Number, by: frozenset[str]) -> _Truth:
+    def judge(values: Values) -> Why:
+        a, b = left(values), right(values)
+        return (None if a is None or b is None else test(a, b)), by
 
-        return judge
-
-    return make
+    return judge
 
 
-_COMPARE: dict[type[ast.cmpop], Callable[[_Number, _Number], _Truth]] = {
-    ast.Lt: _comparison(lambda a, b: a < b), ast.LtE: _comparison(lambda a, b: a <= b),
-    ast.Gt: _comparison(lambda a, b: a > b), ast.GtE: _comparison(lambda a, b: a >= b),
-    ast.Eq: _comparison(lambda a, b: a == b), ast.NotEq: _comparison(lambda a, b: a != b)}
+_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: lambda a, b: a < b, ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b, ast.Eq: lambda a, b: a == b, ast.NotEq: lambda a, b: a != b}
 _COMPUTE: dict[type[ast.operator], Callable[..., float]] = {
     ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b}

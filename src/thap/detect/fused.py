@@ -103,6 +103,7 @@ class Fused(ABC):
         self._seat_listed = np.empty(len(seats), np.intp)
         self._seat_listed[order_of_seats] = np.arange(len(seats))
         self._cell_first = np.searchsorted(seats[:, 1], np.arange(len(self.cell_rule) + 1))
+        self._seats: dict[int, list[int]] = {}
         self.alone = len(seats) == len(self.cell_rule)
         """Every cell has exactly one seat."""
         self._begin = np.searchsorted(self.seat_series, np.arange(order.size + 1))
@@ -151,11 +152,10 @@ class Fused(ABC):
         """The demand once the time that `expiry` named has come."""
         raise NotImplementedError
 
-    def values(self, groups: Groups, group: int, seat: int) -> list[float]:
-        """What the rows of a group mean at a seat, as numbers."""
+    def values(self, groups: Groups, row: Index, seat: Index) -> npt.NDArray[Any]:
+        """What rows mean at seats, as numbers."""
         assert isinstance(groups.rows, ObservationBatch)
-        found: list[float] = groups.rows.result[groups.start[group]:groups.stop[group]].tolist()
-        return found
+        return groups.rows.result[row]
 
     def scan(self, groups: Groups, group: Index, seat: Index) -> Bools:
         """For each pair of a group and a seat, whether any of its rows may change anything."""
@@ -180,7 +180,9 @@ class Fused(ABC):
 
     def seats(self, cell: int) -> list[int]:
         """The seats of a cell, in the order `cells_of` named them."""
-        found: list[int] = self._seat_listed[self._cell_first[cell]:self._cell_first[cell + 1]].tolist()
+        found = self._seats.get(cell)
+        if found is None:
+            found = self._seats[cell] = self._seat_listed[self._cell_first[cell]:self._cell_first[cell + 1]].tolist()
         return found
 
     # ---- rows
@@ -204,27 +206,27 @@ class Fused(ABC):
             loud = stirred[self.seat_cell[seat]]
         if not loud.all():
             self.absorb(groups, group[~loud], seat[~loud])
-        group, seat = group[loud], seat[loud]
-        if self.alone:
-            for one_group, one_seat in zip(group.tolist(), seat.tolist(), strict=True):
-                self._run(int(self.seat_cell[one_seat]), self._rows(groups, one_group, one_seat), sink)
-            return
-        pairs: dict[int, list[tuple[int, int]]] = {}
-        for one_group, one_seat in zip(group.tolist(), seat.tolist(), strict=True):
-            pairs.setdefault(int(self.seat_cell[one_seat]), []).append((one_group, one_seat))
-        for cell, found in sorted(pairs.items()):
-            rows = [row for pair in found for row in self._rows(groups, *pair)]
-            rows.sort(key=lambda item: item[1].place)
-            self._run(cell, rows, sink)
+        self._step_through(groups, group[loud], seat[loud], sink)
 
-    def _rows(self, groups: Groups, group: int, seat: int) -> list[tuple[int, Row]]:
-        part = slice(int(groups.start[group]), int(groups.stop[group]))
-        columns = [groups.rows.time[part].tolist(), self.values(groups, group, seat),
-                   groups.rows.received[part].tolist(), groups.seq[part].tolist(), groups.place[part].tolist(),
-                   groups.origin[part].tolist()]
-        if not isinstance(groups.rows, ObservationBatch):
-            columns += [groups.rows.lon[part].tolist(), groups.rows.lat[part].tolist()]
-        return [(seat, Row(*row)) for row in zip(*columns, strict=True)]
+    def _step_through(self, groups: Groups, group: Index, seat: Index, sink: Sink) -> None:
+        """Take all rows of these pairs one by one, cell by cell, and within a cell in the journal's order."""
+        count = groups.stop[group] - groups.start[group]
+        at = np.arange(int(count.sum())) + np.repeat(groups.start[group] - (np.cumsum(count) - count), count)
+        seats = np.repeat(seat, count)
+        cells = self.seat_cell[seats]
+        if not self.alone:
+            sorter = np.lexsort((groups.place[at], cells))
+            at, seats, cells = at[sorter], seats[sorter], cells[sorter]
+        rows = groups.rows
+        columns = [rows.time[at].tolist(), self.values(groups, at, seats).tolist(), rows.received[at].tolist(),
+                   groups.seq[at].tolist(), groups.place[at].tolist(), groups.origin[at].tolist()]
+        if not isinstance(rows, ObservationBatch):
+            columns += [rows.lon[at].tolist(), rows.lat[at].tolist()]
+        items = list(zip(seats.tolist(), map(Row, *columns), strict=True))
+        begins = np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
+        for begin, end, cell in zip(begins.tolist(), [*begins[1:].tolist(), len(items)], cells[begins].tolist(),
+                                    strict=True):
+            self._run(cell, items[begin:end], sink)
 
     def _run(self, cell: int, rows: list[tuple[int, Row]], sink: Sink) -> None:
         for seat, row in rows:

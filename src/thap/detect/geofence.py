@@ -91,12 +91,15 @@ class Geofences(Fused):
             true, false = true & (speed_kn > one.above_kn), false | (speed_kn <= one.above_kn)
         return np.where(true, _TRUE, np.where(false, _FALSE, _KEEP)).astype(np.int8)
 
-    def values(self, groups: Groups, group: int, seat: int) -> list[float]:
+    def values(self, groups: Groups, row: Index, seat: Index) -> npt.NDArray[Any]:
         rows = groups.rows
         assert isinstance(rows, PositionBatch)
-        part = slice(int(groups.start[group]), int(groups.stop[group]))
-        says: list[float] = self._says(
-            int(self.seat_rule[seat]), rows.lon[part], rows.lat[part], rows.speed_kn[part]).tolist()
+        says = np.empty(len(row))
+        rule = self.seat_rule[seat]
+        for number in np.unique(rule).tolist():
+            some = np.flatnonzero(rule == number)
+            at = row[some]
+            says[some] = self._says(number, rows.lon[at], rows.lat[at], rows.speed_kn[at])
         return says
 
     def step(self, cell: int, seat: int, row: Row, ladder: Ladder | None) -> int:

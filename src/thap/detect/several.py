@@ -13,7 +13,7 @@ import numpy as np
 from thap.detect.catalogue import Catalogue, Source
 from thap.detect.detector import Severity
 from thap.detect.expression import Expression
-from thap.detect.fused import Fused, Index, Row
+from thap.detect.fused import Bools, Fused, Index, Row
 from thap.detect.ladder import NEVER, Ladder
 from thap.detect.limits import Limits
 from thap.detect.order import LONG_AGO, Groups
@@ -55,27 +55,48 @@ class Votes(Fused):
         self._needed = [[rule.n, *(level.n for level in rule.limit_levels())] for rule in self.rules]
         self._voted = self.kept["voted"] = np.full(len(self.seat_cell), LONG_AGO, np.int64)
         """Event time of the standing vote of each seat."""
+        self._at = np.full(len(self.seat_cell), np.nan)
+        """Value when last stepped; only the quiet range hangs on it, so it need not be kept."""
+        ages = np.array([rule.max_age for rule in self.rules], np.int64)
+        self._age = ages[self.seat_rule]
 
     def rest(self, rule: NOfM) -> tuple[float, float]:
         return rule.limits().rest()
 
     def quiet(self, cell: int, seat: int, ladder: Ladder | None) -> tuple[float, float]:
-        return _NOTHING if self._voted[seat] > LONG_AGO else self._limits[self.cell_rule[cell]].rest()
+        limits = self._limits[self.cell_rule[cell]]
+        if self._voted[seat] == LONG_AGO:
+            return limits.rest()
+        return _NOTHING if np.isnan(self._at[seat]) else limits.band(float(self._at[seat]), 1)
+
+    def scan(self, groups: Groups, group: Index, seat: Index) -> Bools:
+        loud = super().scan(groups, group, seat)
+        # A vote that stays is renewed, unless its row lies so far behind the others that it counts no more.
+        votes = np.flatnonzero(self._voted[seat] > LONG_AGO)
+        if len(votes):
+            newest = max(int(groups.last.max()), int(self._voted.max()))
+            first = groups.rows.time[groups.start[group[votes]]]
+            loud[votes] |= first + self._age[seat[votes]] < newest
+        return loud
+
+    def absorb(self, groups: Groups, group: Index, seat: Index) -> None:
+        votes = self._voted[seat] > LONG_AGO
+        self._voted[seat[votes]] = groups.last[group[votes]]
 
     def moment(self, cell: int, row: Row) -> int:
-        return max(row.time, int(self._voted[self.seats(cell)].max()))
+        return max([row.time, *(int(self._voted[seat]) for seat in self.seats(cell))])
 
     def step(self, cell: int, seat: int, row: Row, ladder: Ladder | None) -> int:
         standing = self._voted[seat] > LONG_AGO
+        self._at[seat] = row.value
         vote = self._limits[self.cell_rule[cell]].reached(row.value, int(standing))
         fresh = row.time + self.rules[self.cell_rule[cell]].max_age >= self.moment(cell, row)
         self._voted[seat] = row.time if vote and fresh else LONG_AGO
         return self._demand(cell)
 
     def expiry(self, cell: int) -> int:
-        voted = self._voted[self.seats(cell)]
-        standing = voted[voted > LONG_AGO]
-        return int(standing.min()) + self.rules[self.cell_rule[cell]].max_age + 1 if len(standing) else NEVER
+        standing = [voted for seat in self.seats(cell) if (voted := int(self._voted[seat])) > LONG_AGO]
+        return min(standing) + self.rules[self.cell_rule[cell]].max_age + 1 if standing else NEVER
 
     def expire(self, cell: int, time: int) -> int:
         seats = np.array(self.seats(cell))
@@ -83,7 +104,7 @@ class Votes(Fused):
         return self._demand(cell)
 
     def _demand(self, cell: int) -> int:
-        votes = int((self._voted[self.seats(cell)] > LONG_AGO).sum())
+        votes = sum(int(self._voted[seat]) > LONG_AGO for seat in self.seats(cell))
         return sum(votes >= needed for needed in self._needed[self.cell_rule[cell]])
 
     def evidence(self, cell: int, ladder: Ladder, severity: Severity) -> dict[str, Any]:
@@ -128,23 +149,31 @@ class Combinations(Fused):
         rule, seats = self.cell_rule[cell], self.seats(cell)
         at = seats.index(seat)
         when: Expression = self.rules[rule].when
+        now = LONG_AGO
         if ladder is not None and ladder.demand:
-            # A value known to be too old comes back with its next row.
-            now = max(int(self._time[seats].max()), ladder.clock)
-            tight = bool(self._time[seat] + self._ages[rule][at] < now)
-        else:
-            # If only age keeps the condition from being true, any row may bring it about; age alone never does.
-            tight = self._would_hold(cell)
-        return _NOTHING if tight else when.band(when.names[at], float(self._value[seat]))
-
-    def _would_hold(self, cell: int) -> bool:
-        when: Expression = self.rules[self.cell_rule[cell]].when
-        values = {name: float(self._value[seat]) if self._time[seat] > LONG_AGO else None
-                  for name, seat in zip(when.names, self.seats(cell), strict=True)}
+            now = max(self._latest(cell), ladder.clock)
+            if self._time[seat] + self._ages[rule][at] < now:
+                return _NOTHING  # a value known to be too old comes back with its next row
         try:
-            return when(values) is True
+            truth, by = when.why(self._values(cell, now))
         except ArithmeticError:
-            return True
+            return _NOTHING
+        # If only age keeps the condition from being true, any row may bring it about; age alone never does.
+        if truth is True and now == LONG_AGO:
+            return _NOTHING
+        return when.band(when.names[at], float(self._value[seat])) if when.names[at] in by else (-np.inf, np.inf)
+
+    def _latest(self, cell: int) -> int:
+        return max([int(self._time[seat]) for seat in self.seats(cell)])
+
+    def _values(self, cell: int, now: int) -> dict[str, float | None]:
+        """What is known at a time; LONG_AGO asks for everything ever known."""
+        rule = self.cell_rule[cell]
+        known: dict[str, float | None] = {}
+        for seat, name, age in zip(self.seats(cell), self.rules[rule].when.names, self._ages[rule], strict=True):
+            time = int(self._time[seat])
+            known[name] = float(self._value[seat]) if time > LONG_AGO and time + age >= now else None
+        return known
 
     def absorb(self, groups: Groups, group: Index, seat: Index) -> None:
         assert isinstance(groups.rows, ObservationBatch)
@@ -155,7 +184,7 @@ class Combinations(Fused):
     def moment(self, cell: int, row: Row) -> int:
         # A tick may have gone ahead of the rows; the time of a cell does not go back.
         ladder = self.ladders.get(cell)
-        return max(row.time, int(self._time[self.seats(cell)].max()), ladder.clock if ladder else LONG_AGO)
+        return max(row.time, self._latest(cell), ladder.clock if ladder else LONG_AGO)
 
     def step(self, cell: int, seat: int, row: Row, ladder: Ladder | None) -> int:
         before = self._value[seat], self._time[seat]
@@ -167,12 +196,7 @@ class Combinations(Fused):
             raise
 
     def _judge(self, cell: int, now: int) -> int:
-        rule = self.cell_rule[cell]
-        values: dict[str, float | None] = {}
-        for seat, name, age in zip(self.seats(cell), self.rules[rule].when.names, self._ages[rule], strict=True):
-            fresh = int(self._time[seat]) + age >= now
-            values[name] = float(self._value[seat]) if fresh else None
-        return int(self.rules[rule].when(values) is True)
+        return int(self.rules[self.cell_rule[cell]].when(self._values(cell, now)) is True)
 
     def expiry(self, cell: int) -> int:
         """While the condition holds: when the next of its values becomes too old."""

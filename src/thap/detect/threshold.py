@@ -62,18 +62,26 @@ class Samples(Fused):
         self._needed = [[rule.n, *(level.n for level in rule.limit_levels())] for rule in self.rules]
         self._masks = [(1 << rule.m) - 1 for rule in self.rules]
         self._bits = self.kept["bits"] = np.zeros(len(self.seat_cell), np.int64)
+        self._at = np.full(len(self.seat_cell), np.nan)  # as in Thresholds
 
     def rest(self, rule: NOfM) -> tuple[float, float]:
         return rule.limits().rest()
 
     def quiet(self, cell: int, seat: int, ladder: Ladder | None) -> tuple[float, float]:
-        # With no vote among the last M, one more value without a vote leaves none; else every value shifts them.
-        return (np.inf, -np.inf) if self._bits[seat] else self._limits[self.cell_rule[cell]].rest()
+        # With no vote among the last M one more value without a vote leaves none, and with M votes one more keeps
+        # M; else every value shifts them.
+        rule, bits = self.cell_rule[cell], int(self._bits[seat])
+        if bits == 0:
+            return self._limits[rule].rest()
+        if bits == self._masks[rule] and not np.isnan(self._at[seat]):
+            return self._limits[rule].band(float(self._at[seat]), 1)
+        return np.inf, -np.inf
 
     def step(self, cell: int, seat: int, row: Row, ladder: Ladder | None) -> int:
         rule = self.cell_rule[cell]
         bits = int(self._bits[seat])
         vote = self._limits[rule].reached(row.value, bits & 1)
+        self._at[seat] = row.value
         bits = (bits << 1 | vote) & self._masks[rule]
         self._bits[seat] = bits
         votes = bits.bit_count()
