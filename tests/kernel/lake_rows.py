@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from thap.kernel.clock import DAY_US, parse_time_us
 from thap.kernel.history import TABLES
@@ -36,4 +40,29 @@ def day(series: int, rows: int, start: int = MIDNIGHT, seed: int = 0) -> pa.Tabl
     """A day of `series` datastreams, `rows` in all, in order of time."""
     made = np.random.default_rng(seed)
     at = start + np.arange(rows, dtype=np.int64) * (DAY_US // rows)
-    return observations((np.arange(rows) % series + 1).tolist(), at.tolist(), np.round(made.normal(2, 1, rows), 2).tolist())
+    ids = np.arange(rows) % series + 1
+    return observations(ids.tolist(), at.tolist(), np.round(made.normal(2, 1, rows), 2).tolist())
+
+
+class SmallDisk:
+    """A file system of a few MiB in `folder`, as a context; the test is skipped where it may not be mounted."""
+
+    def __init__(self, folder: Path, mib: int) -> None:
+        self.folder, self._mib = folder, mib
+
+    def __enter__(self) -> SmallDisk:
+        self.folder.mkdir()
+        if shutil.which("mount") is None or self._mount(f"size={self._mib}m"):
+            pytest.skip("this user may not mount a small file system")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+    def grow(self, mib: int) -> None:
+        """Make room."""
+        assert self._mount(f"remount,size={mib}m") == 0
+
+    def _mount(self, options: str) -> int:
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)],
+                              capture_output=True, check=False).returncode

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
+from tests.kernel.lake_rows import MIDNIGHT, SmallDisk, day, observations, positions, times
 
-from tests.kernel.lake_rows import MIDNIGHT, day, observations, positions, times
 from thap.kernel.clock import DAY_US, HOUR_US, SECOND_US
 from thap.kernel.errors import BusyError, DiskFullError, InputError, UnavailableError
 from thap.kernel.history import TABLES, Lake
@@ -95,7 +94,8 @@ def test_late_rows_are_new_and_a_gap_may_be_filled_in(lake: Lake) -> None:
 
 
 def test_other_kinds_collapse_too(lake: Lake) -> None:
-    article = pa.table([["báo"], times([MIDNIGHT]), ["https://example.org/1"], ["Tin"], ["Nội dung"], times([MIDNIGHT])],
+    at = times([MIDNIGHT])
+    article = pa.table([["báo"], at, ["https://example.org/1"], ["Tin"], ["Nội dung"], at],
                        schema=TABLES["article"].schema)
     sighting = pa.table([pa.array([1, 1], pa.int32()), times([MIDNIGHT] * 2), pa.array([7, 7]), ["truck", "truck"],
                          ["crossed", "stopped"], pa.array([None, None], pa.string()), times([MIDNIGHT] * 2)],
@@ -220,8 +220,8 @@ def test_rows_that_cannot_be_kept_are_refused_and_nothing_of_them_written(lake: 
         "not a number of the registry": observations([2**31 - 1], [MIDNIGHT]),
         "-5 is not a number": observations([-5], [MIDNIGHT]),
         "before year 1 or after year 9999": observations([1], [2**62]),
-        "with null values to non-nullable": observations([1], [MIDNIGHT]).set_column(2, TABLES["observation"].schema.field(2),
-                                                                   pa.array([None], pa.float64())),
+        "with null values to non-nullable": observations([1], [MIDNIGHT]).set_column(
+            2, TABLES["observation"].schema.field(2), pa.array([None], pa.float64())),
         "not rows of observation": pa.table({"a": [1]}),
     }
     for reason, rows in bad.items():
@@ -235,8 +235,8 @@ def test_rows_that_cannot_be_kept_are_refused_and_nothing_of_them_written(lake: 
 def test_few_rows_stay_in_the_catalogue_and_many_become_a_file_a_day(settings: Settings, lake: Lake) -> None:
     lake.append({"observation": day(5, 100)}, 1)
     assert parquet(settings) == []
-    lake.append({"observation": pa.concat_tables([day(5, 2000, MIDNIGHT + DAY_US), day(5, 2000, MIDNIGHT + 2 * DAY_US)])},
-                2)
+    two_days = pa.concat_tables([day(5, 2000, MIDNIGHT + number * DAY_US) for number in (1, 2)])
+    lake.append({"observation": two_days}, 2)
     assert [path.parent.name for path in parquet(settings)] == ["day=11", "day=12"]
 
 
@@ -255,14 +255,8 @@ def test_a_full_disk_writes_nothing_and_the_same_rows_are_taken_when_there_is_ro
         return day(500, 50_000, MIDNIGHT + number * DAY_US).set_column(
             2, TABLES["observation"].schema.field(2), pa.array(np.random.default_rng(number).normal(size=50_000)))
 
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False).returncode == 0
-    if not mounted:
-        pytest.skip("this user may not mount a small file system")
-    try:
-        settings = load_settings(folder / "centre")
+    with SmallDisk(tmp_path / "small", 4) as disk:
+        settings = load_settings(disk.folder / "centre")
         settings.data.mkdir()
         lake = Lake.open(settings)
         written = 0
@@ -274,12 +268,10 @@ def test_a_full_disk_writes_nothing_and_the_same_rows_are_taken_when_there_is_ro
         with pytest.raises(DiskFullError):
             lake.append({"observation": noise(written)}, written + 1)
         assert (lake.offset(), count(lake), len(parquet(settings))) == (written, written * 50_000, written)
-        subprocess.run(["mount", "-o", "remount,size=30m", str(folder)], check=True)
+        disk.grow(30)
         lake.append({"observation": noise(written)}, written + 1)
         assert (lake.offset(), count(lake)) == (written + 1, (written + 1) * 50_000)
         lake.close()
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_new_files_are_synced_before_the_catalogue_names_them(
@@ -288,7 +280,7 @@ def test_new_files_are_synced_before_the_catalogue_names_them(
     real = os.fsync
 
     def watch(handle: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{handle}")
+        path = str(Path(f"/proc/self/fd/{handle}").readlink())
         named = lake.connection.cursor().execute("SELECT count(*) FROM ducklake_list_files('lake', 'observation')")
         synced[path] = int(named.fetchall()[0][0])
         real(handle)

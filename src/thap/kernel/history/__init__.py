@@ -6,6 +6,6 @@ from thap.kernel.history.ask import Answer, Asker
 from thap.kernel.history.lake import Appended, Lake
 from thap.kernel.history.reading import Bucket, Fix, Sample
 from thap.kernel.history.tables import TABLES, Table
-from thap.kernel.history.upkeep import upkeep
+from thap.kernel.history.tidying import upkeep
 
 __all__ = ["TABLES", "Answer", "Appended", "Asker", "Bucket", "Fix", "Lake", "Sample", "Table", "upkeep"]

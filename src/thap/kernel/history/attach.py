@@ -87,7 +87,8 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         load(connection, "ducklake")
         catalogue = settings.history.catalogue
         load(connection, "sqlite_scanner" if catalogue is None else "postgres_scanner")
-        options = [f"DATA_PATH {literal(f'{data_path(settings)}/')}", "OVERRIDE_DATA_PATH true"]  # it may have been moved
+        # The data directory may have been moved since.
+        options = [f"DATA_PATH {literal(f'{data_path(settings)}/')}", "OVERRIDE_DATA_PATH true"]
         if read_only:
             options.append("READ_ONLY")
         else:

@@ -7,6 +7,7 @@ Everything is done in steps of bounded size, so that writing goes on between the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +21,7 @@ from thap.kernel.history.tables import PROGRESS, TABLES
 __all__ = ["upkeep"]
 
 _log = structlog.get_logger(__name__)
+_META = "__ducklake_metadata_lake"
 
 GRACE_US = HOUR_US
 """How long a reader may go on with the files it began with."""
@@ -49,7 +51,9 @@ def upkeep(lake: Lake, *, now: int | None = None, thorough: bool = False) -> Ite
     yield from _flush_inlined(lake, 1 if thorough else INLINED_ROWS)
     yield from _merge(lake, TARGET_BYTES if daily else SMALL_BYTES)
     yield from _retain(lake, moment)
-    yield from _expire(lake, moment, orphans=daily)
+    yield from _expire(lake, moment)
+    if daily:
+        yield from _clear_orphans(lake, moment)
     lake.tidied_day = moment // DAY_US
 
 
@@ -65,15 +69,14 @@ def _flush_inlined(lake: Lake, worth: int) -> Iterator[str]:
 
 def _inlined_rows(lake: Lake, name: str) -> int:
     """Rows of a table that lie in the catalogue."""
-    meta = "__ducklake_metadata_lake"
     with lake.turn:
         sql = lake.connection.cursor()
         parts = sql.execute(
-            f"SELECT i.table_name FROM {meta}.ducklake_inlined_data_tables i JOIN {meta}.ducklake_table t "
+            f"SELECT i.table_name FROM {_META}.ducklake_inlined_data_tables i JOIN {_META}.ducklake_table t "
             f"USING (table_id) WHERE t.table_name = ? AND t.end_snapshot IS NULL", [name]).fetchall()
         rows = 0
         for (part,) in parts:
-            found = sql.execute(f'SELECT count(*) FROM {meta}."{part}" WHERE end_snapshot IS NULL').fetchone()
+            found = sql.execute(f'SELECT count(*) FROM {_META}."{part}" WHERE end_snapshot IS NULL').fetchone()
             rows += int(found[0]) if found else 0
     return rows
 
@@ -116,20 +119,40 @@ def _delete(lake: Lake, name: str, until: int) -> Iterator[str]:
         yield "retention"
 
 
-def _expire(lake: Lake, now: int, *, orphans: bool) -> Iterator[str]:
-    """Forget old snapshots; remove files that only they had, once no reader can still need them."""
-    before = f"older_than => make_timestamptz({now - GRACE_US}::BIGINT)"
+def _expire(lake: Lake, now: int) -> Iterator[str]:
+    """Forget old snapshots; remove files that only they had, once no reader can still need them.
+
+    In an SQLite catalogue DuckLake compares `older_than` as text, and takes anything of the same calendar day
+    for older. So snapshots are named one by one, and files are given a day more: with or without that mistake
+    they stay for at least `GRACE_US`.
+    """
     with lake.turn:
         sql = lake.connection.cursor()
         try:
-            sql.execute(f"CALL ducklake_expire_snapshots('lake', {before})")
-            sql.execute(f"CALL ducklake_cleanup_old_files('lake', {before})")
-            if orphans:
-                sql.execute("CALL ducklake_delete_orphaned_files('lake', older_than => "
-                            f"make_timestamptz({now - ORPHAN_US}::BIGINT))")
+            old = [row[0] for row in sql.execute(
+                "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE epoch_us(snapshot_time) < ? AND "
+                f"snapshot_id < (SELECT max(snapshot_id) FROM {_META}.ducklake_snapshot)", [now - GRACE_US]).fetchall()]
+            if old:
+                sql.execute(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
+            sql.execute("CALL ducklake_cleanup_old_files('lake', older_than => "
+                        f"make_timestamptz({now - GRACE_US - DAY_US}::BIGINT))")
         except duckdb.Error as error:
             raise attach.translate(error, where=str(lake.settings.lake_dir)) from error
     yield "expire"
+
+
+def _clear_orphans(lake: Lake, now: int) -> Iterator[str]:
+    """Remove files that no entry of the catalogue names. Names are unique, so they are told by name alone."""
+    with lake.turn:
+        files = [path for path in lake.path.rglob("*.parquet") if path.stat().st_mtime * 1e6 < now - ORPHAN_US]
+        named = {Path(row[0]).name for row in lake.connection.cursor().execute(" UNION ALL ".join(
+            f"SELECT path FROM {_META}.ducklake_{table}"
+            for table in ("data_file", "delete_file", "files_scheduled_for_deletion"))).fetchall()}
+        for path in files:
+            if path.name not in named:
+                _log.info("removed a file that an ended process left", file=str(path))
+                path.unlink()
+    yield "orphans"
 
 
 def _change(lake: Lake, what: str, statement: str) -> list[tuple[Any, ...]]:
