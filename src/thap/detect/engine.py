@@ -25,11 +25,14 @@ import structlog
 
 from thap.detect.detector import Change, Fault
 from thap.detect.latest import Latest
+from thap.detect.places import area_resolver
 from thap.detect.rules import Rule
 from thap.detect.ruleset import RuleSet
 from thap.kernel.bus import JOURNAL, Bus, Entry
 from thap.kernel.clock import now_us
 from thap.kernel.errors import CorruptError, ThapError
+from thap.kernel.grid import Locator
+from thap.kernel.places_records import load_locator
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.observe.intake import dead_letter
@@ -77,6 +80,8 @@ class Engine:
         self._rules = RuleSet([], self._registry, settings.engine)
         self._rules_changed = asyncio.Event()
         self._registry_stale = False
+        self._places_stale = False
+        self._locator: Locator | None = None
         self._reload = asyncio.Lock()
         self.seq = 0
         """The journal is taken up to here."""
@@ -96,6 +101,7 @@ class Engine:
         await self._load()
         await self._bus.listen("centre.live.registry", self._hear_registry)
         await self._bus.listen("centre.live.rules", self._hear_rules)
+        await self._bus.listen("centre.live.places", self._hear_places)
         await self._bus.answer("centre.ask.latest", self._answer_latest)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._consume())
@@ -104,6 +110,7 @@ class Engine:
     async def _load(self) -> None:
         await self._take_registry()
         self.applied = await self._sink.applied_seq()
+        await self._take_places()
         self._rules.rebind(await self._load_rules(), self._registry)
         path = self._checkpoint_path
         lost: list[Change] = []
@@ -145,6 +152,10 @@ class Engine:
     async def _hear_registry(self, _subject: str, _payload: bytes) -> None:
         self._registry_stale = True
 
+    async def _hear_places(self, _subject: str, _payload: bytes) -> None:
+        self._places_stale = True
+        self._rules_changed.set()
+
     async def _hear_rules(self, _subject: str, _payload: bytes) -> None:
         self._rules_changed.set()
 
@@ -157,8 +168,16 @@ class Engine:
 
     async def _take_rules(self) -> None:
         self._rules_changed.clear()
+        if self._places_stale:
+            await self._take_places()
         outcome = self._rules.rebind(await self._load_rules(), self._registry)
         await self._apply(outcome.changes, None)
+
+    async def _take_places(self) -> None:
+        self._places_stale = False
+        async with self._records.read() as connection:
+            self._rules.resolve_area = await area_resolver(connection)
+            self._locator = await load_locator(connection)
 
     async def _refresh(self, batches: Sequence[Batch] = ()) -> None:
         """Take up registry and rules if they changed, or if records name something not known yet."""
@@ -260,24 +279,22 @@ class Engine:
             await self._bus.announce("centre.live.alarm", event)
 
     def _placed(self, change: Change) -> Change:
-        """With domain and place of its source where the detector left them open."""
-        if change.lon is not None:
-            return change
-        info = self._datastreams.get(change.source)
+        """With domain, place and commune of its source where the detector left them open."""
+        domain, lon, lat, commune = change.domain, change.lon, change.lat, change.commune
+        info, mover = self._datastreams.get(change.source), self._movers.get(change.source)
         if info is not None:
-            return replace(
-                change,
-                domain=change.domain or info.domain,
-                lon=info.lon,
-                lat=info.lat,
-                commune=change.commune or info.commune,
-            )
-        mover = self._movers.get(change.source)
-        if mover is not None:
+            domain, commune = domain or info.domain, commune or info.commune
+            if lon is None:
+                lon, lat = info.lon, info.lat
+        elif mover is not None:
+            domain = domain or mover.domain
             place = self.latest[Kind.POSITION].place(mover.id)
-            if place is not None:
-                return replace(change, domain=change.domain or mover.domain, lon=place[0], lat=place[1])
-        return change
+            if lon is None and place is not None:
+                lon, lat = place
+        if not commune and lon is not None and lat is not None and self._locator is not None:
+            found = int(self._locator.commune_of(lon, lat)[0])
+            commune = self._locator.communes[found].code if found >= 0 else ""
+        return replace(change, domain=domain, lon=lon, lat=lat, commune=commune)
 
     async def _fault(self, batch: Batch, fault: Fault) -> None:
         row = batch.take(np.array([fault.row]))

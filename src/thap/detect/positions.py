@@ -85,11 +85,11 @@ class _Walk:
         if brackets == 2:
             number = self.tables.get((*path, last), 0)
             self.tables[*path, last] = number + 1
-            self._mark((*path, last), begin)
             path = (*path, last, number)
         else:
             path = (*path, last)
-        self._mark(path, begin)
+        for length in range(1, len(path) + 1):
+            self._mark(path[:length], begin)
         return path
 
     def _inside(self, keys: tuple[str, ...]) -> Path:
