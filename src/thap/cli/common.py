@@ -34,6 +34,7 @@ __all__ = [
     "open_records",
     "read_run_file",
     "run_async",
+    "tell_centre",
 ]
 
 T = TypeVar("T")
@@ -116,6 +117,17 @@ def api_json(response: httpx.Response) -> Any:
 async def open_bus(settings: Settings) -> Bus:
     """A connection to the running centre's stream."""
     return await Bus.connect(read_run_file(settings).nats, "thap-cli", patience_s=5)
+
+
+async def tell_centre(settings: Settings, what: str, body: Any) -> bool:
+    """Announce `centre.live.<what>` to the running centre; whether one runs to hear it."""
+    try:
+        bus = await open_bus(settings)
+    except UnavailableError:
+        return False
+    await bus.announce(f"centre.live.{what}", body)
+    await bus.close()
+    return True
 
 
 def open_records(settings: Settings) -> Records:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thap.cli.common import Data, Json, console, emit, run_async
+from thap.cli.common import Data, Json, console, emit, run_async, tell_centre
 from thap.kernel.clock import iso
 from thap.kernel.errors import InputError
 from thap.kernel.places import (
@@ -176,9 +176,11 @@ async def _import(data: Path | None, source: str, digest: str, wkb: dict[str, by
     try:
         await create_tables(records)
         async with records.write() as connection:
-            return await import_polygons(connection, source, digest, wkb)
+            done = await import_polygons(connection, source, digest, wkb)
     finally:
         await records.close()
+    await tell_centre(load_settings(data), "places", {"source": source})
+    return done
 
 
 async def _imports(data: Path | None) -> list[Imported]:

@@ -13,13 +13,13 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.cli.backtest import read_text
-from thap.cli.common import Data, Json, console, emit, open_bus, open_records, run_async
+from thap.cli.common import Data, Json, console, emit, open_records, run_async, tell_centre
 from thap.detect.backtest import watched_by
 from thap.detect.records import Gathered, Listed, StoredRule, gather_rules, put_rule, rule_history, switch_rule
 from thap.detect.rules import Rule
 from thap.detect.ruletext import Problem, body_of, examples, parse_rules
 from thap.kernel.clock import VIETNAM, from_us, iso
-from thap.kernel.errors import NotFoundError, RuleError, UnavailableError
+from thap.kernel.errors import NotFoundError, RuleError
 from thap.kernel.settings import Settings, load_settings
 from thap.kernel.tables import create_tables
 from thap.observe.registry import Registry, load_registry
@@ -185,13 +185,7 @@ def _change(settings: Settings, work: Callable[[AsyncConnection], Awaitable[list
 
 async def _tell(settings: Settings) -> bool:
     """Announce that rules changed; whether a centre runs to hear it."""
-    try:
-        bus = await open_bus(settings)
-    except UnavailableError:
-        return False
-    await bus.announce("centre.live.rules", {"by": _who()})
-    await bus.close()
-    return True
+    return await tell_centre(settings, "rules", {"by": _who()})
 
 
 def _who() -> str:

@@ -177,7 +177,7 @@ class Engine:
         self._places_stale = False
         async with self._records.read() as connection:
             self._rules.resolve_area = await area_resolver(connection)
-            self._locator = await load_locator(connection)
+            self._locator = await load_locator(connection, cells=10_000)  # a few points at a time: coarse will do
 
     async def _refresh(self, batches: Sequence[Batch] = ()) -> None:
         """Take up registry and rules if they changed, or if records name something not known yet."""
