@@ -71,7 +71,7 @@ async def _draw(feed: Feed) -> str:
     """The view as SVG, without the web fonts that the library asks browsers to load."""
     app = Watch(feed)
     async with app.run_test(size=(100, 28)) as pilot:
-        for _ in range(80):
+        for _ in range(50):
             await pilot.pause(0.1)
         drawn = app.export_screenshot(title="thap watch")
     return re.sub(r"@font-face\s*{[^}]*}", "", drawn)

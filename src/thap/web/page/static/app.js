@@ -273,7 +273,7 @@ function listen() {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input") || $("#keys").open) return;
     if (event.key.startsWith("Arrow") && !event.target.closest("#alarms-list")) return;
     const act = press[event.key];
-    if (act && !$("#main").hidden) {
+    if (act && !$("#panels").hidden) {
       event.preventDefault();
       act();
     }
@@ -324,14 +324,14 @@ async function begin() {
       return;
     }
     $("#sign-in").hidden = false;
-    $("#main").hidden = true;
+    $("#panels").hidden = true;
     $("#link").hidden = true;
     if (location.hash === "#refused") refuse();
     $("#sign-key").focus();
     return;
   }
   $("#sign-in").hidden = true;
-  $("#main").hidden = false;
+  $("#panels").hidden = false;
   $("#link").hidden = false;
   stream.addEventListener("state", () => {
     drawState();
@@ -357,7 +357,7 @@ async function begin() {
   setInterval(() => { drawState(); drawStages(); alarms.refresh(); valuesDirty = true; map.touch(); }, 1000);
   setInterval(() => { drawValues(); alarms.refresh(); }, 250);
   every(5, async () => { system = await call("GET", "/api/v1/system"); drawSystem(); });
-  every(15, drawQuarantine);
+  every(5, drawQuarantine);
 }
 
 setTheme(localStorage.getItem("thap-theme") === "light" ? "light" : "dark");

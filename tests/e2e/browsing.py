@@ -1,0 +1,59 @@
+"""What the browser tests share: a centre to look at, a page that looks, and waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+
+__all__ = ["Running", "Screen", "until"]
+
+
+@dataclass
+class Running:
+    """A running centre with five stations."""
+
+    http: str
+    token: str
+    api: httpx.Client
+
+    @property
+    def link(self) -> str:
+        """What `thap up` prints."""
+        return f"{self.http}/?key={self.token}"
+
+    def say(self, **results: float) -> None:
+        """Send one observation of each station's water level."""
+        answer = self.api.post("/api/v1/observations", json=[
+            {"datastream": f"{name.replace('_', '-')}/level", "result": result} for name, result in results.items()])
+        assert answer.is_success, answer.text
+
+    def alarms(self, state: str) -> list[dict[str, Any]]:
+        """Alarms in a state."""
+        items: list[dict[str, Any]] = self.api.get("/api/v1/alarms", params={"state": state}).json()["items"]
+        return items
+
+    def pid(self, role: str) -> int:
+        """Process of a role."""
+        roles = self.api.get("/api/v1/system").json()["roles"]
+        return int(next(found["pid"] for found in roles if found["role"] == role))
+
+
+@dataclass
+class Screen:
+    """A page, and what it did that it must not."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+
+def until(happened: Callable[[], Any], limit_s: float = 20) -> None:
+    """Wait for something, at most so long."""
+    deadline = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
