@@ -19,7 +19,7 @@ from thap.detect.records import Gathered, Listed, StoredRule, gather_rules, put_
 from thap.detect.rules import Rule
 from thap.detect.ruletext import Problem, body_of, examples, parse_rules
 from thap.kernel.clock import VIETNAM, from_us, iso
-from thap.kernel.errors import NotFoundError, RuleError
+from thap.kernel.errors import NotFoundError, RuleError, UnavailableError
 from thap.kernel.settings import Settings, load_settings
 from thap.kernel.tables import create_tables
 from thap.observe.registry import Registry, load_registry
