@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 console = Console()
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Data directory [env THAP_HOME; ./thap-data].", show_default=False)
+    Path | None, typer.Option("--data", help="Data directory (else THAP_HOME, else ./thap-data).", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
