@@ -12,7 +12,7 @@ from thap.kernel.errors import ThapError
 
 __all__ = ["build", "run"]
 
-NOUNS = (
+MODULES = (
     "up",
     "replay",
     "query",
@@ -30,10 +30,11 @@ NOUNS = (
     "settings",
     "roles",
 )
+_ROLES = ("gateway", "engine", "history")
 
 
-def build() -> typer.Typer:
-    """The whole command tree."""
+def build(command: str | None = None) -> typer.Typer:
+    """The command tree: all of it, or the part that `command` needs, which starts sooner and takes less memory."""
     app = typer.Typer(
         name="thap",
         no_args_is_help=True,
@@ -42,20 +43,20 @@ def build() -> typer.Typer:
         help="Tháp, an open operations centre for a province.",
         rich_markup_mode="rich",
     )
-    for noun in NOUNS:
-        try:
-            module = importlib.import_module(f"thap.cli.{noun}")
-        except ModuleNotFoundError as error:
-            if error.name != f"thap.cli.{noun}":
-                raise
-            continue
-        module.register(app)
+
+    @app.callback()
+    def _top() -> None:
+        """Keeps a tree of one command a tree."""
+
+    wanted = "roles" if command in _ROLES else (command or "").replace("-", "_")
+    for name in (wanted,) if wanted in MODULES else MODULES:
+        importlib.import_module(f"thap.cli.{name}").register(app)
     return app
 
 
 def run() -> None:
     """Entry point: a deliberate error is printed as one line, with what to do next, and ends with status 1."""
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except ThapError as error:
         fail(error, "--json" in sys.argv)
