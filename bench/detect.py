@@ -82,7 +82,8 @@ def run(argv: list[str]) -> dict[str, Any]:
         raise SystemExit(f"alarms differ: ours {ours}, the peer's {plain.raises}")
     return {
         "bench": "detect", "figures": figures,
-        "input": f"{len(later):,} observations, after {begin:,} to warm up, of {len(registry.datastreams):,} datastreams under {len(rules)} rules",
+        "input": f"{len(later):,} observations, after {begin:,} to warm up, of {len(registry.datastreams):,} "
+                 f"datastreams under {len(rules)} rules",
         "peer": {"name": "plain Python loop over rows", "rows_per_second": round(len(few) / peer_s),
                  "microseconds_per_row": round(peer_s / len(few) * 1e6, 3), "rows": len(few),
                  "alarms_compared": ours}}

@@ -63,7 +63,8 @@ def test_a_typo_in_a_word_is_shown_with_what_is_allowed() -> None:
 
 
 def test_a_mistake_in_a_level_is_shown_at_that_level() -> None:
-    body = LEVEL + 'above = 2\nlevels = [\n  { severity = "high", above = 3 },\n  { severity = "critical", above = 2.5 },\n]'
+    body = LEVEL + ('above = 2\nlevels = [\n  { severity = "high", above = 3 },\n'
+                    '  { severity = "critical", above = 2.5 },\n]')
     assert problem(rule_text("threshold", body))[:3] == (10, 28, "levels.1.above")
     tables = LEVEL + 'above = 2\n[[rule.levels]]\nseverity = "high"\nbelow = 1'
     assert problem(rule_text("threshold", tables))[:3] == (10, 1, "levels.0.below")

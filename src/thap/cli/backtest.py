@@ -124,8 +124,8 @@ def _run(settings: Settings, rules: list[Rule], registry: Registry, resolver: Re
         return run_over_history(settings, rules, registry, begin, end, resolve_area=resolver, progress=tell)
 
 
-def _local(time: int | None) -> str:
-    return "still active" if time is None else f"{from_us(time).astimezone(VIETNAM):%Y-%m-%d %H:%M:%S}"
+def _local(time: int) -> str:
+    return f"{from_us(time).astimezone(VIETNAM):%Y-%m-%d %H:%M:%S}"
 
 
 def _length(microseconds: int) -> str:
@@ -135,14 +135,16 @@ def _length(microseconds: int) -> str:
 
 
 def _show(report: BacktestReport, limit: int) -> None:
-    table = Table("source", "rule", "severity", "raised (+07)", "cleared (+07)", "lasted", "peak")
+    several = len(report.per_rule()) > 1
+    table = Table(show_edge=False, pad_edge=False)
+    for title in (*["rule"] * several, "source", "raised (+07)", "lasted", "severity", "peak"):
+        table.add_column(title, no_wrap=title in ("source", "raised (+07)", "lasted"))
     for alarm in report.alarms[:limit]:
-        steps = "".join(f" → {step.severity.name.lower()}" for step in alarm.steps)
         end = report.until if alarm.cleared is None else alarm.cleared
-        severity = alarm.severity.name.lower() + (f" ({steps[3:]})" if steps else "")
-        table.add_row(escape(alarm.source), escape(alarm.condition), severity, _local(alarm.raised),
-                      _local(alarm.cleared), _length(end - alarm.raised), "" if alarm.peak is None
-                      else f"{alarm.peak:g}")
+        steps = "".join(f" → {step.severity.name.lower()}" for step in alarm.steps)
+        lasted = _length(end - alarm.raised) + ("" if alarm.cleared is not None else ", active")
+        table.add_row(*[escape(alarm.condition)] * several, escape(alarm.source), _local(alarm.raised), lasted,
+                      f"{alarm.first.name.lower()}{steps}", "" if alarm.peak is None else f"{alarm.peak:g}")
     if report.alarms:
         console.print(table)
     if len(report.alarms) > limit:
@@ -154,5 +156,5 @@ def _show(report: BacktestReport, limit: int) -> None:
         console.print(f"{count:,} rows could not be judged: {escape(what)}")
     for name, reason in report.problems.items():
         console.print(f"{escape(name)} cannot run: {escape(reason)}")
-    console.print(f"{len(report.alarms):,} alarms out of {report.rows:,} rows of {report.sources:,} watched pairs of "
-                  f"rule and source, from {_local(report.since)} to {_local(report.until)}.")
+    console.print(f"{len(report.alarms):,} alarms, {report.rows:,} rows, {report.sources:,} sources watched, "
+                  f"{_local(report.since)} to {_local(report.until)}.")

@@ -50,6 +50,8 @@ class WouldBe:
 
     source: str
     condition: str
+    first: Severity
+    """As raised."""
     severity: Severity
     """The worst it came to."""
     raised: int
@@ -68,7 +70,8 @@ class WouldBe:
     def as_dict(self, until: int) -> dict[str, Any]:
         """JSON-able; `until` is the end of the backtest."""
         return {"source": self.source, "condition": self.condition, "severity": self.severity.name.lower(),
-                "raised": iso(self.raised), "cleared": None if self.cleared is None else iso(self.cleared),
+                "first_severity": self.first.name.lower(), "raised": iso(self.raised),
+                "cleared": None if self.cleared is None else iso(self.cleared),
                 "duration_s": ((until if self.cleared is None else self.cleared) - self.raised) / 1e6,
                 "value": self.value, "peak": self.peak, "lon": self.lon, "lat": self.lat,
                 "steps": [{"action": str(step.action), "severity": step.severity.name.lower(),
@@ -225,8 +228,9 @@ class _Book:
     def _change(self, change: Change) -> None:
         key = change.source, change.condition
         if change.action is Action.RAISE:
-            alarm = self._open[key] = WouldBe(change.source, change.condition, change.severity, change.time,
-                                              change.value, lon=change.lon, lat=change.lat, evidence=change.evidence)
+            alarm = self._open[key] = WouldBe(
+                change.source, change.condition, change.severity, change.severity, change.time, change.value,
+                lon=change.lon, lat=change.lat, evidence=change.evidence)
             self._report.alarms.append(alarm)
         else:
             alarm = self._open[key]

@@ -316,7 +316,8 @@ def test_disabling_or_changing_a_rule_clears_what_it_had_raised() -> None:
     assert [c.action for c in rules.rebind(read_rules(text + "enabled = false\n"), REGISTRY).changes] == [Action.CLEAR]
     rules.rebind(read_rules(text), REGISTRY)
     level(rules, (1, 4))
-    assert [c.action for c in rules.rebind(read_rules(text.replace("= 3", "= 3.5")), REGISTRY).changes] == [Action.CLEAR]
+    changed = rules.rebind(read_rules(text.replace("= 3", "= 3.5")), REGISTRY)
+    assert [c.action for c in changed.changes] == [Action.CLEAR]
     assert told(level(rules, (2, 4))) == [("raise", "low", 2)]
 
 
