@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from thap.kernel.records import Records, metadata
+from thap.kernel.records import Records
 
 __all__ = ["alembic_config", "create_tables", "load_tables"]
 
@@ -46,7 +46,6 @@ async def create_tables(records: Records) -> None:
 
     def upgrade(connection: Connection) -> None:
         command.upgrade(alembic_config(connection), "head")
-        metadata.create_all(connection)
 
     load_tables()
     async with records.write() as connection:
