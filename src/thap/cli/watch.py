@@ -223,7 +223,7 @@ class Watch(App[None]):
         await self.feed.run()
 
     def _refresh(self) -> None:
-        if not self._dirty:
+        if not self._dirty or not self.query("#status"):  # while it ends the timer outlives what it draws
             return
         self._dirty = False
         self.query_one("#status", Static).update(status(self.feed, self.paused, self.wanted))
