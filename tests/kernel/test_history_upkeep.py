@@ -59,7 +59,7 @@ def test_rows_in_the_catalogue_become_files_when_there_are_enough(lake: Lake, mo
         list(upkeep(lake))
         assert len(live_files(lake)) == (number == 3)
     assert content(lake)[0][0] == 1200
-    assert lake.append({"observation": day(10, 300, YESTERDAY)}, 9).duplicates == 80
+    assert lake.append({"observation": day(10, 300, YESTERDAY)}, 9).duplicates == 300
 
 
 def test_the_offset_outlives_every_snapshot_it_was_written_with(settings: Settings, lake: Lake) -> None:

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -259,7 +257,11 @@ async def main():
     settings.history.flush_ms = 50
     settings.history.flush_rows = 1000
     settings.history.compact_minutes = 0.3 / 60
-    await Historian(await Bus.connect(sys.argv[2], "history"), settings).run()
+    historian = Historian(await Bus.connect(sys.argv[2], "history"), settings)
+    task = asyncio.create_task(historian.run())
+    await historian.ready.wait()
+    print("ready", flush=True)
+    await task
 asyncio.run(main())
 """
 
@@ -269,16 +271,18 @@ async def test_killed_at_any_moment_it_loses_nothing_and_doubles_nothing(
     seed = np.random.default_rng(7)
     sent = 0
     for _ in range(6):
-        child = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-c", _CHILD, str(settings.data), nats_server.url])
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _CHILD, str(settings.data), nats_server.url, stdout=asyncio.subprocess.PIPE)
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"ready\n"
         began = time.monotonic()
-        life = 1.2 + seed.random() * 0.8
+        life = seed.random()
         while time.monotonic() - began < life:
             await send(bus, "observation", observations(sent))
             sent += 1000
             await asyncio.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        child.kill()
+        await child.wait()
     last = await bus.last_seq(JOURNAL)
     async with running(bus, settings) as historian:
         assert historian.seq > 0  # the killed ones had got somewhere

@@ -351,8 +351,9 @@ class _Reader:
                 self._heard = asyncio.get_running_loop().time()
             if not self._queue:
                 self._ready.clear()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._ready.wait(), 0.5)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):  # wait_for of Python 3.11 may lose a cancellation
+                        await self._ready.wait()
             return await self._drain(after)
         except (TimeoutError, NatsError, OSError) as error:
             _log.debug("reading paused", stream=self._stream, error=repr(error))

@@ -89,16 +89,16 @@ class Historian:
             BusyError: another process writes to this lake.
         """
         self._lake = lake = await self._open()
+        self.seq = lake.offset()
+        self.ready.set()
+        tasks = [asyncio.create_task(work()) for work in (self._gather, self._flush, self._tidy, self._heartbeat)]
         try:
-            self.seq = lake.offset()
-            self.ready.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._gather())
-                group.create_task(self._flush())
-                group.create_task(self._tidy())
-                group.create_task(self._heartbeat())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            await asyncio.shield(asyncio.to_thread(lake.close))
+            await _stop(tasks)
+            await _finish(lake.close)
 
     async def _open(self) -> Lake:
         """The lake, as soon as a predecessor that is ending has let go of it, and the disk has room."""
@@ -159,8 +159,9 @@ class Historian:
         wait_s = self._settings.history.flush_ms / 1000
         while True:
             await self._work.wait()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), max(0.0, self._since + wait_s - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._since + wait_s - time.monotonic())):
+                    await self._enough.wait()
             entries, self._waiting, self._waiting_rows = self._waiting, [], 0
             self._since = time.monotonic()
             self._work.clear()
@@ -292,7 +293,8 @@ class Historian:
         while True:
             await asyncio.sleep(1)
             with contextlib.suppress(Exception):  # while the stream restarts, the newest known will do
-                newest = await asyncio.wait_for(self._bus.last_seq(JOURNAL), 2)
+                async with asyncio.timeout(2):
+                    newest = await self._bus.last_seq(JOURNAL)
             now = time.monotonic()
             rate, before, then = (self.total - before) / (now - then), self.total, now
             began = self._upkeep_began
@@ -305,15 +307,31 @@ class Historian:
                 "counters": dict(self.counters)})
 
 
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end; again where a library loses a cancellation, as `asyncio.wait_for` of
+    Python 3.11 may."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
+
+
 async def _finish(function: Any, *arguments: Any) -> Any:
     """Run in a thread; when cancelled, let it end first, so that nothing is closed under it."""
-    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with contextlib.suppress(Exception):
-            await task
-        raise
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            cancelled = True
+        except Exception:
+            break
+    if cancelled:
+        work.exception()
+        raise asyncio.CancelledError
+    return work.result()
 
 
 def _decode(entries: list[Entry]) -> _Batch:

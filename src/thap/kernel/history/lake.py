@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -158,19 +159,27 @@ class Lake:
     def _files(self, folders: list[Path] | None) -> set[Path]:
         return set(self.path.rglob("*.parquet")) if folders is None else attach.files_in(folders)
 
+    def rows(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a statement, on a connection of its own.
+
+        Raises:
+            ThapError: it failed.
+        """
+        try:
+            return self.connection.cursor().execute(sql, list(arguments)).fetchall()
+        except duckdb.Error as error:
+            raise attach.translate(error, where=str(self.settings.lake_dir)) from error
+
     # How far it is.
     def offset(self) -> int:
         """The journal sequence up to which every record is in the lake; 0 at the beginning."""
         return self._offset if self._lock is not None else self._stored_offset()
 
     def _stored_offset(self) -> int:
-        try:
-            row = self.connection.cursor().execute(
-                "SELECT commit_extra_info FROM __ducklake_metadata_lake.ducklake_snapshot_changes "
-                "WHERE author = 'thap' AND commit_extra_info IS NOT NULL ORDER BY snapshot_id DESC LIMIT 1").fetchone()
-        except duckdb.Error as error:
-            raise attach.translate(error, where=str(self.settings.lake_dir)) from error
-        return int(json.loads(row[0])["offset"]) if row else 0
+        found = self.rows(
+            "SELECT commit_extra_info FROM __ducklake_metadata_lake.ducklake_snapshot_changes "
+            "WHERE author = 'thap' AND commit_extra_info IS NOT NULL ORDER BY snapshot_id DESC LIMIT 1")
+        return int(json.loads(found[0][0])["offset"]) if found else 0
 
     # Writing.
     def append(self, tables: Mapping[str, pa.Table], offset: int) -> Appended:
@@ -265,10 +274,13 @@ class Lake:
     def _learn(self, table: Table) -> Novelty:
         since = self._newest_days(table)
         where = "" if since is None else f"WHERE time >= make_timestamptz({since}::BIGINT)"
-        found = self.connection.cursor().execute(
-            f"SELECT {table.series}, epoch_us(max(time)) FROM lake.{table.name} {where} GROUP BY 1").fetchnumpy()
-        return Novelty(np.asarray(found[str(table.series)], np.int64),
-                       np.asarray(next(reversed(found.values())), np.int64), since)
+        try:
+            found = self.connection.cursor().execute(
+                f"SELECT {table.series} AS number, epoch_us(max(time)) AS newest FROM lake.{table.name} {where} "
+                "GROUP BY 1").fetchnumpy()
+        except duckdb.Error as error:
+            raise attach.translate(error, where=str(self.settings.lake_dir)) from error
+        return Novelty(np.asarray(found["number"], np.int64), np.asarray(found["newest"], np.int64), since)
 
     def _newest_days(self, table: Table) -> int | None:
         """The day from which on the newest `NEWEST_BYTES` of a table lie, µs; None when that is all of it."""
@@ -282,8 +294,8 @@ class Lake:
     def files(self, name: str) -> dict[int, int]:
         """Bytes in files by day (its beginning, µs) of a table."""
         sizes: dict[int, int] = {}
-        for path, size in self.connection.cursor().execute(
-                f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{name}')").fetchall():
+        for path, size in self.rows(
+                f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{name}')"):
             day = _day_of(path)
             sizes[day] = sizes.get(day, 0) + int(size)
         return sizes

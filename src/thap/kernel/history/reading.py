@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -63,13 +63,6 @@ def _within(since: int, until: int) -> str:
     return f"time >= {_moment(since)} AND time < {_moment(until)}"
 
 
-def _rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
-    try:
-        return lake.connection.cursor().execute(sql).fetchall()
-    except duckdb.Error as error:
-        raise attach.translate(error, where=str(lake.settings.lake_dir)) from error
-
-
 def _width(since: int, until: int, bucket: int | None, max_points: int | None) -> int:
     if since > until:
         raise InputError("since lies after until", where="since")
@@ -99,7 +92,7 @@ def series(lake: Lake, datastream: int, since: int, until: int, *, bucket: int |
     """
     width = _width(since, until, bucket, max_points)
     begin = since if bucket is None else origin
-    return [Bucket(*row) for row in _rows(lake, f"""
+    return [Bucket(*row) for row in lake.rows(f"""
         SELECT (epoch_us(time) - {begin}) // {width} * {width} + {begin} AS start,
                min(result), epoch_us(arg_min(time, result)), max(result), epoch_us(arg_max(time, result)),
                avg(result), arg_min(result, time), arg_max(result, time), count(*)
@@ -110,7 +103,7 @@ def series(lake: Lake, datastream: int, since: int, until: int, *, bucket: int |
 def raw(lake: Lake, datastream: int, since: int, until: int, limit: int) -> list[Sample]:
     """The first `limit` observations of a datastream from `since` up to, not including, `until`."""
     _width(since, until, 1, None)
-    return [Sample(*row) for row in _rows(lake, f"""
+    return [Sample(*row) for row in lake.rows(f"""
         SELECT epoch_us(time), result FROM lake.observation
         WHERE datastream = {int(datastream)} AND {_within(since, until)} ORDER BY time LIMIT {int(limit)}""")]
 
@@ -119,7 +112,7 @@ def track(lake: Lake, mover: int, since: int, until: int, *, max_points: int) ->
     """A mover's positions in order of time: all of them if there are at most `max_points`, else the first in
     each of as many equal spans of time, and the very last."""
     width = _width(since, until, None, max(2, max_points) - 1)
-    return [Fix(*row) for row in _rows(lake, f"""
+    return [Fix(*row) for row in lake.rows(f"""
         WITH fixes AS (
             SELECT epoch_us(time) AS us, lon, lat, speed_kn, course_deg, count(*) OVER () AS n
             FROM lake.position WHERE mover = {int(mover)} AND {_within(since, until)})
@@ -149,7 +142,7 @@ def scan(lake: Lake, name: str, ids: Sequence[int] | None, since: int, until: in
     table = TABLES[name]
     if ids is not None and (len(ids) == 0 or table.series is None):
         return
-    bounds = _rows(lake, f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM lake.{name}")[0]
+    bounds = lake.rows(f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM lake.{name}")[0]
     if bounds[0] is None:
         return
     at, end = max(since, bounds[0]), min(until, bounds[1] + 1)

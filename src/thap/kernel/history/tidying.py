@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import structlog
 
 from thap.kernel.clock import DAY_US, HOUR_US, iso, now_us
-from thap.kernel.history import attach
 from thap.kernel.history.lake import TARGET_BYTES, Lake
 from thap.kernel.history.tables import PROGRESS, TABLES
 
@@ -70,15 +68,11 @@ def _flush_inlined(lake: Lake, worth: int) -> Iterator[str]:
 def _inlined_rows(lake: Lake, name: str) -> int:
     """Rows of a table that lie in the catalogue."""
     with lake.turn:
-        sql = lake.connection.cursor()
-        parts = sql.execute(
-            f"SELECT i.table_name FROM {_META}.ducklake_inlined_data_tables i JOIN {_META}.ducklake_table t "
-            f"USING (table_id) WHERE t.table_name = ? AND t.end_snapshot IS NULL", [name]).fetchall()
-        rows = 0
-        for (part,) in parts:
-            found = sql.execute(f'SELECT count(*) FROM {_META}."{part}" WHERE end_snapshot IS NULL').fetchone()
-            rows += int(found[0]) if found else 0
-    return rows
+        parts = lake.rows(
+            f"SELECT i.table_name FROM {_META}.ducklake_inlined_data_tables i "
+            f"JOIN {_META}.ducklake_table t USING (table_id) WHERE t.table_name = ? AND t.end_snapshot IS NULL", [name])
+        return sum(int(lake.rows(f'SELECT count(*) FROM {_META}."{part}" WHERE end_snapshot IS NULL')[0][0])
+                   for (part,) in parts)
 
 
 def _merge(lake: Lake, largest: int) -> Iterator[str]:
@@ -127,17 +121,13 @@ def _expire(lake: Lake, now: int) -> Iterator[str]:
     they stay for at least `GRACE_US`.
     """
     with lake.turn:
-        sql = lake.connection.cursor()
-        try:
-            old = [row[0] for row in sql.execute(
-                "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE epoch_us(snapshot_time) < ? AND "
-                f"snapshot_id < (SELECT max(snapshot_id) FROM {_META}.ducklake_snapshot)", [now - GRACE_US]).fetchall()]
-            if old:
-                sql.execute(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
-            sql.execute("CALL ducklake_cleanup_old_files('lake', older_than => "
-                        f"make_timestamptz({now - GRACE_US - DAY_US}::BIGINT))")
-        except duckdb.Error as error:
-            raise attach.translate(error, where=str(lake.settings.lake_dir)) from error
+        old = [row[0] for row in lake.rows(
+            "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE epoch_us(snapshot_time) < ? AND "
+            f"snapshot_id < (SELECT max(snapshot_id) FROM {_META}.ducklake_snapshot)", [now - GRACE_US])]
+        if old:
+            lake.rows(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
+        lake.rows("CALL ducklake_cleanup_old_files('lake', older_than => "
+                  f"make_timestamptz({now - GRACE_US - DAY_US}::BIGINT))")
     yield "expire"
 
 
@@ -145,9 +135,9 @@ def _clear_orphans(lake: Lake, now: int) -> Iterator[str]:
     """Remove files that no entry of the catalogue names. Names are unique, so they are told by name alone."""
     with lake.turn:
         files = [path for path in lake.path.rglob("*.parquet") if path.stat().st_mtime * 1e6 < now - ORPHAN_US]
-        named = {Path(row[0]).name for row in lake.connection.cursor().execute(" UNION ALL ".join(
+        named = {Path(row[0]).name for row in lake.rows(" UNION ALL ".join(
             f"SELECT path FROM {_META}.ducklake_{table}"
-            for table in ("data_file", "delete_file", "files_scheduled_for_deletion"))).fetchall()}
+            for table in ("data_file", "delete_file", "files_scheduled_for_deletion")))}
         for path in files:
             if path.name not in named:
                 _log.info("removed a file that an ended process left", file=str(path))
