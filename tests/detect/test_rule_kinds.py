@@ -23,7 +23,7 @@ from thap.detect.ruleset import STANDSTILL_US, RuleSet
 from thap.detect.ruletext import read_rules
 from thap.kernel.clock import SECOND_US
 from thap.kernel.settings import EngineSettings
-from thap.observe.registry import Registry
+from thap.observe.registry import MoverInfo, Registry
 
 LEVEL, RAIN, SALT = 1, 2, 3
 SELECT = 'select = { datastream = "north/level" }\n'
@@ -330,6 +330,20 @@ def test_a_new_registry_keeps_the_state_of_sources_that_remain() -> None:
     assert told(level(rules, (5, 1))) == [("clear", "low", 5)]
 
 
+def test_an_admitted_vessel_disturbs_neither_timers_nor_positions_before() -> None:
+    text = rule_text("threshold", SELECT + 'above = 3\non_delay = "10s"', "level") \
+        + rule_text("geofence", f'select = {{ mover = "*" }}\nmode = "dwell"\ndwell = "10s"\n{SQUARE}', "stay")
+    rules = rule_set(read_rules(text))
+    level(rules, (0, 4))
+    boat(rules, (0, IN))
+    movers = (*REGISTRY.movers, MoverInfo(3, "boat-c", "", "vessel", "", {}))
+    wider = Registry(REGISTRY.datastreams, movers, REGISTRY.datastream_id, {m.key: m.id for m in movers})
+    assert rules.rebind(read_rules(text), wider) == Outcome()
+    rules.update(positions([(3, 0, IN, 10.405, 1.0)]))
+    assert sorted((c.condition, c.source) for c in rules.tick(START + 11 * SECOND_US).changes) == [
+        ("level", "north/level"), ("stay", "boat-a"), ("stay", "boat-c")]
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"nonsense", b"\x80", b"\x81\xa7version\x01"])
 def test_a_damaged_state_is_refused_and_leaves_the_rules_as_new(damage: bytes) -> None:
     rules = rule_set(rules_of("threshold", SELECT + "above = 3"))
@@ -350,8 +364,6 @@ def test_half_a_state_is_refused() -> None:
 
 
 def test_a_rule_that_selects_a_hundred_thousand_movers_is_bound_within_a_second_or_two() -> None:
-    from thap.observe.registry import MoverInfo
-
     movers = tuple(MoverInfo(n, f"mmsi-{n}", "", "", "", {}) for n in range(1, 100_001))
     registry = Registry((), movers, {}, {m.key: m.id for m in movers})
     rules = RuleSet(rules_of("geofence", f'select = {{ mover = "mmsi-*" }}\nmode = "inside"\n{SQUARE}'), registry,

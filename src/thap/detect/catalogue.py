@@ -40,6 +40,8 @@ class Catalogue:
         self.registry = registry
         self.datastream = {info.id: info for info in registry.datastreams}
         self.mover = {info.id: info for info in registry.movers}
+        self._sources: dict[int, Source] = {}
+        self._moving: dict[int, Source] = {}
         self.things: dict[str, list[DatastreamInfo]] = {}
         for info in registry.datastreams:
             self.things.setdefault(info.thing, []).append(info)
@@ -68,11 +70,17 @@ class Catalogue:
 
     def of_datastream(self, info: DatastreamInfo) -> Source:
         """A datastream as a source."""
-        return Source(info.key, info.domain, info.lon, info.lat, info.commune)
+        found = self._sources.get(info.id)
+        if found is None:
+            found = self._sources[info.id] = Source(info.key, info.domain, info.lon, info.lat, info.commune)
+        return found
 
     def of_mover(self, info: MoverInfo) -> Source:
         """A mover as a source."""
-        return Source(info.key, info.domain)
+        found = self._moving.get(info.id)
+        if found is None:
+            found = self._moving[info.id] = Source(info.key, info.domain)
+        return found
 
     def of_thing(self, name: str) -> Source:
         """A thing as a source."""

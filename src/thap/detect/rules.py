@@ -21,173 +21,34 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, FiniteFloat, model_validator
 
-from thap.detect.areas import Area
-from thap.detect.detector import Severity
-from thap.detect.expression import Expression
 from thap.detect.ladder import Plan
 from thap.detect.limits import Limits, LimitWay
-from thap.detect.schedule import WEEKDAYS, Schedule, parse_hours, parse_season
-from thap.kernel.clock import parse_duration_us
-from thap.kernel.errors import InputError
+from thap.detect.rulefields import (
+    Ages,
+    Areas,
+    Condition,
+    Duration,
+    Level,
+    Listed,
+    Pair,
+    Part,
+    ScheduleSpec,
+    Select,
+    SeverityName,
+    Span,
+    Title,
+    Word,
+    wrong,
+)
 from thap.observe.kinds import Kind
 
 __all__ = ["KINDS", "Combined", "CommonRule", "Geofence", "Level", "NOfM", "Rate", "Rule", "ScheduleSpec", "Select",
-           "Silence", "Threshold", "Title", "wrong"]
+           "Silence", "Threshold", "Title"]
 
 
-def wrong(field: str, message: str) -> PydanticCustomError:
-    """A mistake between fields, to be shown at the position of `field`."""
-    return PydanticCustomError("rule", "{message}", {"message": message, "field": field})
-
-
-def _duration(value: Any) -> int:
-    if not isinstance(value, str):
-        raise PydanticCustomError("rule", "a length of time is written in quotes, as \"90s\", \"15m\" or \"2h\"")
-    try:
-        return parse_duration_us(value)
-    except InputError as error:
-        raise PydanticCustomError("rule", "{message}", {"message": f"{error.message}; {error.hint}"}) from None
-
-
-def _positive(value: Any) -> int:
-    length = _duration(value)
-    if length <= 0:
-        raise PydanticCustomError("rule", "must be longer than nothing")
-    return length
-
-
-def _severity(value: Any) -> Severity:
-    if isinstance(value, str) and value.upper() in Severity.__members__:
-        return Severity[value.upper()]
-    raise PydanticCustomError("choice", "{value} is not a severity",
-                              {"value": repr(value), "allowed": [s.name.lower() for s in Severity]})
-
-
-def _globs(value: Any) -> Any:
-    patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    if not isinstance(patterns, tuple) or not patterns or not all(isinstance(p, str) and p for p in patterns):
-        raise PydanticCustomError("rule", "must be a pattern, or a list of patterns, as \"tien-*\"")
-    return patterns
-
-
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _expression(value: Any) -> Expression:
-    if not isinstance(value, str):
-        raise PydanticCustomError("rule", "must be a text, as \"level > 1.8 and rain_1h > 20\"")
-    try:
-        return Expression(value)
-    except ValueError as error:
-        raise PydanticCustomError("rule", "{message}", {"message": str(error)}) from None
-
-
-def _areas(value: Any) -> Any:
-    items = value if isinstance(value, list) else [value]
-    try:
-        return tuple(Area.parse(item) for item in items)
-    except ValueError as error:
-        raise PydanticCustomError("rule", "{message}", {"message": str(error)}) from None
-
-
-def _ages(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _positive(age) for key, age in value.items()}
-    return {"": _positive(value)}
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
-Span = Annotated[int, BeforeValidator(_positive)]
-Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
-Pair = Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(_listed)]
-SeverityName = Annotated[Severity, BeforeValidator(_severity)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Title(_Part):
-    """What people read."""
-
-    vi: str = Field(min_length=1, max_length=200)
-    en: str = Field(min_length=1, max_length=200)
-
-
-class Select(_Part):
-    """Which sources a rule watches: all patterns given must match, any of a list. `*`, `?`, `[…]` as in file names."""
-
-    datastream: Globs = ()
-    """Key, `thing/name`."""
-    mover: Globs = ()
-    property: Globs = ()
-    """Observed property of the datastream."""
-    thing: Globs = ()
-    kind: Globs = ()
-    """Kind of the thing or mover."""
-    domain: Globs = ()
-    commune: Globs = ()
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.model_fields_set:
-            raise wrong("", "selects nothing; write { property = \"water_level\" }, or { thing = \"*\" } for all")
-        return self
-
-
-class ScheduleSpec(_Part):
-    """When a rule is in force; outside, it raises nothing and its active conditions clear."""
-
-    hours: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    """Spans on Vietnamese clocks, as "19:00-05:00"."""
-    weekdays: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12)], ...], BeforeValidator(_listed)] = ()
-    season: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else _listed(v))] = ()
-    """Spans of dates, as "08-15..11-30"."""
-
-    @model_validator(mode="after")
-    def _readable(self) -> Self:
-        for field, parse in (("hours", parse_hours), ("season", parse_season)):
-            for text in getattr(self, field):
-                try:
-                    parse(text)
-                except ValueError as error:
-                    raise wrong(field, str(error)) from None
-        for day in self.weekdays:
-            if day not in WEEKDAYS:
-                raise wrong("weekdays", f"{day!r} is not a day of the week; write {', '.join(WEEKDAYS)}")
-        if self.months and self.season:
-            raise wrong("months", "give either months or season")
-        return self
-
-    def build(self) -> Schedule:
-        """The schedule itself."""
-        months = tuple(f"{month:02}-01..{month:02}-{29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31}"
-                       for month in self.months)
-        return Schedule(self.hours, self.weekdays, self.season or months)
-
-
-class Level(_Part):
-    """A further step of the severity ladder, reached by a stricter limit or by time since the raise."""
-
-    severity: SeverityName
-    above: FiniteFloat | None = None
-    below: FiniteFloat | None = None
-    outside: Pair | None = None
-    inside: Pair | None = None
-    rise: FiniteFloat | None = None
-    fall: FiniteFloat | None = None
-    change: FiniteFloat | None = None
-    no_data_for: Span | None = None
-    n: int | None = Field(None, ge=1)
-    after: Span | None = None
-
-
-class CommonRule(_Part):
+class CommonRule(Part):
     """What every rule has."""
 
     ways: ClassVar[tuple[str, ...]] = ()
@@ -205,14 +66,14 @@ class CommonRule(_Part):
     """How long the condition must be true before it raises."""
     off_delay: Duration = 0
     """How long it must be untrue before it clears."""
-    levels: Annotated[tuple[Level, ...], BeforeValidator(_listed)] = ()
+    levels: Annotated[tuple[Level, ...], Listed] = ()
     schedule: ScheduleSpec | None = None
     lateness: Duration | None = None
     """How long to wait for records out of order; None takes the setting."""
     enabled: bool = True
     source: str = Field("", max_length=500)
     """Where the number is from."""
-    version: Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v)] = "1"
+    version: Word = "1"
 
     @property
     def watches(self) -> Kind:
@@ -392,7 +253,7 @@ class Geofence(CommonRule):
 
     kind: Literal["geofence"]
     mode: Literal["inside", "outside", "dwell"]
-    area: Annotated[tuple[Area, ...], BeforeValidator(_areas)]
+    area: Areas
     dwell: Span | None = None
     hysteresis_m: Annotated[FiniteFloat, Field(ge=0, le=100_000)] = 30.0
     """Metres beyond the boundary a mover must be to count as outside; up to there it counts as where it was."""
@@ -463,9 +324,9 @@ class Combined(CommonRule):
     """A condition over several datastreams of one thing."""
 
     kind: Literal["combined"]
-    when: Annotated[Expression, BeforeValidator(_expression)]
+    when: Condition
     """Names are those of the thing's datastreams, or else of their properties."""
-    max_age: Annotated[dict[str, int], BeforeValidator(_ages)] = Field(default_factory=lambda: {"": 3600 * 1_000_000})
+    max_age: Ages = Field(default_factory=lambda: {"": 3600 * 1_000_000})
     """How old a value may be, for all or by name; an older one is unknown, and what needs it is not true."""
 
     def age_of(self, name: str) -> int:

@@ -6,8 +6,9 @@ kind of rule, one `Fused`. Silence goes by the time of arrival and so stands bes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ _STATE = 1
 class _Lane:
     kind: Kind
     lateness: int
+    rules: list[Rule]
     order: Order
     fused: list[Fused]
 
@@ -115,9 +117,16 @@ class RuleSet:
         Returns:
             The clearing of conditions that were active and whose rule or source is gone or judges otherwise now.
         """
-        state = self._export()
-        self._build(rules, registry)
-        return self._import(state)
+        lanes, silences = self._lanes, self._silences
+        same = {Kind.OBSERVATION: registry.datastreams == self._registry.datastreams,
+                Kind.POSITION: registry.movers == self._registry.movers}
+        # What neither the rules nor the registry touch goes on as it is: an admitted vessel is no reason to look
+        # at ten thousand datastreams again.
+        self._build(rules, registry, [lane for lane in lanes if same[lane.kind]],
+                    {kind: one for kind, one in silences.items() if same[kind]})
+        going_on = {id(one) for one in (*self._lanes, *self._silences.values())}
+        return self._import(_export([lane for lane in lanes if id(lane) not in going_on],
+                                    {kind: one for kind, one in silences.items() if id(one) not in going_on}))
 
     # ---- rows and time
 
@@ -164,7 +173,7 @@ class RuleSet:
 
     def dump(self) -> bytes:
         """All state, to be given to `load`."""
-        return msgspec.msgpack.encode(self._export())
+        return msgspec.msgpack.encode(_export(self._lanes, self._silences))
 
     def load(self, state: bytes) -> Outcome:
         """Take the state that `dump` gave, perhaps under other rules and another registry.
@@ -186,7 +195,9 @@ class RuleSet:
 
     # ---- inside
 
-    def _build(self, rules: Sequence[Rule], registry: Registry) -> None:
+    def _build(self, rules: Sequence[Rule], registry: Registry, lanes: Sequence[_Lane] = (),
+               silences: Mapping[Kind, Silences] = MappingProxyType({})) -> None:
+        """Make lanes and silences, out of those given where they would be no different."""
         catalogue = Catalogue(registry)
         self._registry = registry
         self._problems: dict[str, str] = {}
@@ -205,17 +216,25 @@ class RuleSet:
             lateness = round(self._settings.allowed_lateness_s * SECOND_US) if rule.lateness is None \
                 else rule.lateness
             gathered.setdefault((rule.watches, lateness), {}).setdefault(_fused_type(rule), []).append(rule)
-        self._silences = {kind: Silences(some, catalogue, kind, sizes[kind]) for kind, some in quiet.items()}
+        self._silences = {
+            kind: silences[kind] if kind in silences and silences[kind].rules == some
+            else Silences(some, catalogue, kind, sizes[kind]) for kind, some in quiet.items()}
         self.standstill_us = self._standstill
         self._lanes: list[_Lane] = []
+        before = {(lane.kind, lane.lateness): lane for lane in lanes}
         for (kind, lateness), by_type in gathered.items():
+            chosen = [rule for some in by_type.values() for rule in some]
+            known = before.get((kind, lateness))
+            if known is not None and known.rules == chosen and not any(_named(rule) for rule in chosen):
+                self._lanes.append(known)
+                continue
             watched = np.zeros(sizes[kind], bool)
             order = Order(sizes[kind], watched, lateness)
             fused = [Geofences(some, catalogue, order, fences) if make is Geofences else make(some, catalogue, order)
                      for make, some in by_type.items()]
             for one in fused:
                 watched[one.seat_series] = True
-            self._lanes.append(_Lane(kind, lateness, order, fused))
+            self._lanes.append(_Lane(kind, lateness, chosen, order, fused))
 
     def _fence(self, rule: Geofence, fences: dict[str, Fence]) -> bool:
         try:
@@ -239,13 +258,6 @@ class RuleSet:
         elif int(series.max()) < self._sizes[kind] and int(series.min()) >= 0:
             return np.arange(len(series))
         return np.flatnonzero(sound & (series < self._sizes[kind]) & (series >= 0))
-
-    def _export(self) -> dict[str, Any]:
-        return {
-            "version": _STATE,
-            "lanes": [{"kind": str(lane.kind), "lateness": lane.lateness, "order": lane.order.dump(),
-                       "fused": {fused.name: fused.dump() for fused in lane.fused}} for lane in self._lanes],
-            "silences": {str(kind): silences.dump() for kind, silences in self._silences.items()}}
 
     def _import(self, state: dict[str, Any]) -> Outcome:
         lost: list[Lost] = []
@@ -272,6 +284,19 @@ class RuleSet:
         why = "changed" if lost.rule in self._rules else "removed"
         return Change(lost.source, lost.rule, Action.CLEAR, Severity(lost.shown), lost.clock, 0,
                       evidence={"by": f"rule or source {why}"})
+
+
+def _export(lanes: Sequence[_Lane], silences: Mapping[Kind, Silences]) -> dict[str, Any]:
+    return {
+        "version": _STATE,
+        "lanes": [{"kind": str(lane.kind), "lateness": lane.lateness, "order": lane.order.dump(),
+                   "fused": {fused.name: fused.dump() for fused in lane.fused}} for lane in lanes],
+        "silences": {str(kind): one.dump() for kind, one in silences.items()}}
+
+
+def _named(rule: Rule) -> bool:
+    """Whether it speaks of a place by name, whose outline may have changed."""
+    return isinstance(rule, Geofence) and any(area.geometry is None and area.circle is None for area in rule.area)
 
 
 def _fused_type(rule: Rule) -> type[Fused]:
