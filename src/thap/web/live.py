@@ -30,6 +30,7 @@ __all__ = ["Live", "stop_tasks"]
 _log = structlog.get_logger(__name__)
 _HOUSEKEEPING_S = 5.0
 _RELOAD_S = 1.0
+_MUCH = 20_000
 
 
 async def stop_tasks(tasks: list[asyncio.Task[None]]) -> None:
@@ -62,6 +63,7 @@ class Live:
         self._versions: dict[str, int] = {}
         self._engine = 0
         self._reconnects = 0
+        self._reload_took = 0.0
         self._registry_dirty, self._latest_dirty = asyncio.Event(), asyncio.Event()
         self._registry_lock = asyncio.Lock()
 
@@ -91,6 +93,7 @@ class Live:
         """Take the registry as it now stands. Values that came before their source was known here count as
         changed now."""
         async with self._registry_lock:
+            began = time.monotonic()
             async with self._centre.records.read() as connection:
                 registry, things = await load_registry(connection), await load_things(connection)
             fresh = await asyncio.to_thread(Directory, registry, things)
@@ -103,6 +106,14 @@ class Live:
                 if len(numbers):
                     mirror.changed[numbers] = self._next_version()
                     self._tell()
+            self._reload_took = time.monotonic() - began
+
+    async def registry_changed(self) -> None:
+        """Take a change made in this process: at once, or where very much exists within seconds."""
+        if len(self.directory.datastreams) + len(self.directory.movers) < _MUCH:
+            await self.reload()
+        else:
+            self._registry_dirty.set()
 
     async def rows(self, kind: str, wanted: Filter, since: int = 0) -> Rows:
         """Registry numbers, rising, of the latest values of a kind that a filter wants and that changed after
@@ -202,7 +213,8 @@ class Live:
             except Exception:
                 _log.exception("reading the registry failed")
                 self._registry_dirty.set()
-            await asyncio.sleep(_RELOAD_S)  # vessels are admitted one by one when a receiver starts
+            # Vessels are admitted one by one when a receiver starts; a large registry must not keep this busy.
+            await asyncio.sleep(max(_RELOAD_S, 10 * self._reload_took))
 
     async def _follow_latest(self) -> None:
         while True:

@@ -104,7 +104,7 @@ async def post_things(body: NewThings, centre: CentreDep, caller: Operator) -> R
         await register_datastreams(connection, streams)
         await register_movers(connection, movers)
     await centre.bus.announce("centre.live.registry", {"by": caller.name})
-    await _live(centre).reload()
+    await _live(centre).registry_changed()
     if centre.intake is not None:
         await centre.intake.reload()  # so that records sent after this answer are taken,
         await admission_of(centre).settle()  # and those that waited under these names are released
