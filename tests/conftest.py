@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from thap.kernel.bus import Bus
 from thap.kernel.nats import NatsServer
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings, load_settings
 from thap.kernel.tables import create_tables
+
+# Commands print on standard output; what the centre logs must not get between.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -83,13 +84,13 @@ def list_(
     found = call("GET", _PATH, data, params=asked)
 
     def show() -> None:
-        table = Table("no.", "severity", "state", "source", "condition", "value", "raised (+07)", "for", "times")
+        table = Table("no.", "severity", "what", "value", "raised (+07)", "for", "times", box=SIMPLE, pad_edge=False)
         now = now_us()
         for one in found["items"]:
             lasted = (now if one["cleared"] is None else one["cleared"]) - one["raised"]
-            table.add_row(str(one["id"]), _SEVERITY.get(one["severity"], ""), _state(one), escape(one["source"]),
-                          escape(one["condition"]), _value(one["value"]), _time(one["raised"]), _length(lasted),
-                          str(one["count"]))
+            what = f"[bold]{escape(one['source'])}[/]\n{escape(one['condition'])}\n[dim]{_state(one)}[/]"
+            table.add_row(str(one["id"]), _SEVERITY.get(one["severity"], ""), what, _value(one["value"]),
+                          _time(one["raised"]), _length(lasted), str(one["count"]))
         console.print(table if found["items"] else "No alarm.")
         if found["next"]:
             console.print(f"{found['total']} in all; the next page: --after {found['next']}", highlight=False)

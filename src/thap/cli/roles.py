@@ -184,6 +184,7 @@ async def _engine(settings: Settings) -> None:
     from thap.detect.engine import Engine
     from thap.detect.records import load_rules
     from thap.detect.rules import Rule
+    from thap.domains.domain import domains
     from thap.respond.book import AlarmBook
 
     async with _open(settings, "engine") as (bus, records):
@@ -192,7 +193,8 @@ async def _engine(settings: Settings) -> None:
             async with records.read() as connection:
                 return await load_rules(settings, connection)
 
-        stage = Engine(bus, records, settings, AlarmBook(records), rules)
+        detectors = [make() for domain in domains().values() for make in domain.detectors]
+        stage = Engine(bus, records, settings, AlarmBook(records), rules, detectors)
         async with asyncio.TaskGroup() as group:
             group.create_task(stage.run())
             group.create_task(_heartbeat(bus, "engine", stage.stats, lambda: dict(stage.totals)))

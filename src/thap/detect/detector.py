@@ -108,5 +108,5 @@ class Detector(ABC):
         """Its state as msgpack-able values (NumPy arrays allowed as bytes); inverse of `load`."""
         return {}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: dict[str, Any]) -> None:  # noqa: B027  a detector without state has nothing to take
         """Take the state that `dump` gave, after `bind`; sources unknown by now are skipped."""

@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 import structlog
 
-from thap.detect.detector import Change, Fault
+from thap.detect.detector import Change, Detector, Fault
+from thap.detect.judges import Judges
 from thap.detect.latest import Latest
 from thap.detect.places import area_resolver
 from thap.detect.rules import Rule
@@ -70,7 +71,15 @@ class RuleLoader(Protocol):
 class Engine:
     """One engine of one centre."""
 
-    def __init__(self, bus: Bus, records: Records, settings: Settings, sink: Sink, load_rules: RuleLoader) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        records: Records,
+        settings: Settings,
+        sink: Sink,
+        load_rules: RuleLoader,
+        detectors: Sequence[Detector] = (),
+    ) -> None:
         self._bus, self._records, self._settings = bus, records, settings
         self._sink, self._load_rules = sink, load_rules
         self.latest = {Kind.OBSERVATION: Latest(Kind.OBSERVATION), Kind.POSITION: Latest(Kind.POSITION)}
@@ -78,6 +87,7 @@ class Engine:
         self._datastreams: dict[str, DatastreamInfo] = {}
         self._movers: dict[str, MoverInfo] = {}
         self._rules = RuleSet([], self._registry, settings.engine)
+        self._judges = Judges(self._rules, detectors)
         self._rules_changed = asyncio.Event()
         self._registry_stale = False
         self._places_stale = False
@@ -111,7 +121,7 @@ class Engine:
         await self._take_registry()
         self.applied = await self._sink.applied_seq()
         await self._take_places()
-        self._rules.rebind(await self._load_rules(), self._registry)
+        self._judges.rebind(await self._load_rules(), self._registry)
         path = self._checkpoint_path
         lost: list[Change] = []
         if path.exists():
@@ -121,7 +131,7 @@ class Engine:
                     latest.load(
                         {name: np.frombuffer(data, type_) for name, (type_, data) in state.latest[kind].items()}
                     )
-                lost = self._rules.load(state.rules).changes
+                lost = self._judges.load(state.judges)
                 self.seq = state.seq
             except (msgspec.DecodeError, ValueError, KeyError) as error:
                 _log.error("checkpoint unreadable: reading the journal from its beginning", reason=str(error))
@@ -142,7 +152,7 @@ class Engine:
                 kind: {name: (column.dtype.str, column.tobytes()) for name, column in latest.dump().items()}
                 for kind, latest in self.latest.items()
             },
-            self._rules.dump(),
+            self._judges.dump(),
         )
         await asyncio.to_thread(_write_whole, self._checkpoint_path, msgspec.msgpack.encode(state))
         self._checkpointed = time.monotonic()
@@ -170,8 +180,7 @@ class Engine:
         self._rules_changed.clear()
         if self._places_stale:
             await self._take_places()
-        outcome = self._rules.rebind(await self._load_rules(), self._registry)
-        await self._apply(outcome.changes, None)
+        await self._apply(self._judges.rebind(await self._load_rules(), self._registry), None)
 
     async def _take_places(self) -> None:
         self._places_stale = False
@@ -248,7 +257,7 @@ class Engine:
         async with self._reload:
             await self._refresh(joined)
             for batch in joined:
-                outcome = self._rules.update(batch)
+                outcome = self._judges.update(batch)
                 kind = Kind.OBSERVATION if isinstance(batch, ObservationBatch) else Kind.POSITION
                 self.latest[kind].update(batch)
                 self.totals[kind] += len(batch)
@@ -320,8 +329,10 @@ class Engine:
                 await self._refresh()
                 if self.seq >= self.applied:
                     # Behind the journal, time is what it was at the doors when they took what was read last.
-                    outcome = self._rules.tick(now_us() if self._lag == 0 else self._door_time)
+                    outcome = self._judges.tick(now_us() if self._lag == 0 else self._door_time)
                     await self._apply(outcome.changes, None)
+                    for fault in outcome.faults:
+                        await self._dead(fault.condition, fault.reason, self.seq, None)
                 for event in await self._sink.expire(now_us()):
                     await self._bus.announce("centre.live.alarm", event)
                 if time.monotonic() - self._checkpointed >= self._settings.engine.checkpoint_s:
@@ -362,7 +373,7 @@ class Engine:
 class _Checkpoint(msgspec.Struct, array_like=True):
     seq: int
     latest: dict[str, dict[str, tuple[str, bytes]]]
-    rules: bytes
+    judges: bytes
 
 
 def _write_whole(path: Path, data: bytes) -> None:
