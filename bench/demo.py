@@ -43,12 +43,22 @@ def run(argv: list[str]) -> dict[str, Any]:
     others = _offline(list(range(2, 2 + options.seeds)), options.hours)
     return {
         "bench": "demo",
-        "figures": {**{name: live[name] for name in ("precision", "recall", "delay_p50_s", "delay_p95_s", "events",
-                                                     "alarms", "severity_right")}, "first_alarm_s": first_alarm_s},
+        "figures": {
+            **{
+                name: live[name]
+                for name in ("precision", "recall", "delay_p50_s", "delay_p95_s", "events", "alarms", "severity_right")
+            },
+            "first_alarm_s": first_alarm_s,
+        },
         "input": f"thap up --demo, seed {options.seed}, {options.speed:g}× for {options.minutes:g} minutes of wall "
-                 "time; delays in simulated seconds",
-        "peer": {"name": "the same rules over the same world without doors and journal", "hours": options.hours,
-                 f"seed_{TUNED_SEED}_tuned": tuned, f"seeds_2_to_{1 + options.seeds}": others}}
+        "time; delays in simulated seconds",
+        "peer": {
+            "name": "the same rules over the same world without doors and journal",
+            "hours": options.hours,
+            f"seed_{TUNED_SEED}_tuned": tuned,
+            f"seeds_2_to_{1 + options.seeds}": others,
+        },
+    }
 
 
 def _live(data: Path, options: argparse.Namespace) -> tuple[dict[str, Any], float | None]:
@@ -62,8 +72,13 @@ def _live(data: Path, options: argparse.Namespace) -> tuple[dict[str, Any], floa
                 if first is None and client.get("/api/v1/alarms", params={"limit": 1}).json().get("items"):
                     first = round(time.time() - began, 1)
                 time.sleep(0.2)
-        done = subprocess.run([sys.executable, "-m", "thap", "demo", "score", "--json", "--data", str(data)],
-                              capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "thap", "demo", "score", "--json", "--data", str(data)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         if done.returncode:
             raise SystemExit(f"demo score: {done.stdout}{done.stderr}\n{centre.tail()}")
         return dict(json.loads(done.stdout)), first
@@ -89,5 +104,7 @@ def _offline(seeds: list[int], hours: int) -> dict[str, Any]:
         total.missed += one.missed
         total.false += one.false
     body = total.as_dict()
-    return {name: body[name] for name in ("precision", "recall", "delay_p50_s", "delay_p95_s", "events", "alarms",
-                                          "severity_right")}
+    return {
+        name: body[name]
+        for name in ("precision", "recall", "delay_p50_s", "delay_p95_s", "events", "alarms", "severity_right")
+    }

@@ -81,41 +81,84 @@ def run(argv: list[str]) -> dict[str, Any]:
     if ours != plain.raises:
         raise SystemExit(f"alarms differ: ours {ours}, the peer's {plain.raises}")
     return {
-        "bench": "detect", "figures": figures,
+        "bench": "detect",
+        "figures": figures,
         "input": f"{len(later):,} observations, after {begin:,} to warm up, of {len(registry.datastreams):,} "
-                 f"datastreams under {len(rules)} rules",
-        "peer": {"name": "plain Python loop over rows", "rows_per_second": round(len(few) / peer_s),
-                 "microseconds_per_row": round(peer_s / len(few) * 1e6, 3), "rows": len(few),
-                 "alarms_compared": ours}}
+        f"datastreams under {len(rules)} rules",
+        "peer": {
+            "name": "plain Python loop over rows",
+            "rows_per_second": round(len(few) / peer_s),
+            "microseconds_per_row": round(peer_s / len(few) * 1e6, 3),
+            "rows": len(few),
+            "alarms_compared": ours,
+        },
+    }
 
 
 def _registry(things: int) -> Registry:
-    series = tuple(DatastreamInfo(5 * thing + at + 1, f"tram-{thing:04}/{name}", f"tram-{thing:04}", name, name, "",
-                                  "water", f"k{thing % 12}", None, None, "")
-                   for thing in range(things) for at, name in enumerate(_NAMES))
+    series = tuple(
+        DatastreamInfo(
+            5 * thing + at + 1,
+            f"tram-{thing:04}/{name}",
+            f"tram-{thing:04}",
+            name,
+            name,
+            "",
+            "water",
+            f"k{thing % 12}",
+            None,
+            None,
+            "",
+        )
+        for thing in range(things)
+        for at, name in enumerate(_NAMES)
+    )
     return Registry(series, (), {one.key: one.id for one in series}, {})
 
 
 def _rules() -> list[Rule]:
     halves = [", ".join(f'"k{part}"' for part in range(half, 12, 2)) for half in (0, 1)]
-    bodies = [f'kind = "threshold"\nselect = {{ property = "{name}", kind = "k{part}" }}\nabove = 2.2\n'
-              'deadband = 0.1\non_delay = "2m"\noff_delay = "2m"\nlevels = [ { severity = "high", above = 2.5 } ]'
-              for name in _NAMES for part in range(12)]
-    bodies += [f'kind = "rate"\nselect = {{ property = "{name}", kind = ["k{part}", "k{part + 3}", "k{part + 6}"] }}\n'
-               f'{way} = 1.5\nwindow = "10m"'
-               for name in ("level", "salt", "wind", "heat") for part, way in enumerate(("rise", "fall", "change"))]
-    bodies += [f'kind = "silence"\nselect = {{ property = "{name}", kind = [{half}] }}\nno_data_for = "15m"'
-               for name in _NAMES for half in halves]
-    bodies += [f'kind = "n_of_m"\nselect = {{ property = "{name}", kind = [{half}] }}\nbelow = -2.2\nn = 3\nm = 5'
-               for name in _NAMES for half in halves]
-    bodies += [f'kind = "n_of_m"\nselect = {{ kind = "k{part}" }}\nabove = 2.0\nn = 2\ngroup = "thing"'
-               for part in (2, 3, 4, 5)]
-    bodies += [f'kind = "combined"\nselect = {{ thing = "*" }}\nwhen = "{when}"\nmax_age = "10m"'
-               for when in ("level > 2.2 and rain > 1", "salt > 2.2 and heat > 1", "wind > 2.2 and rain > 1.5",
-                            "heat > 2.2 and not wind > 0")]
-    return read_rules("\n".join(
-        f'[[rule]]\nname = "r{at:03}"\ntitle = {{ vi = "r", en = "r" }}\nseverity = "low"\n{body}'
-        for at, body in enumerate(bodies)))
+    bodies = [
+        f'kind = "threshold"\nselect = {{ property = "{name}", kind = "k{part}" }}\nabove = 2.2\n'
+        'deadband = 0.1\non_delay = "2m"\noff_delay = "2m"\nlevels = [ { severity = "high", above = 2.5 } ]'
+        for name in _NAMES
+        for part in range(12)
+    ]
+    bodies += [
+        f'kind = "rate"\nselect = {{ property = "{name}", kind = ["k{part}", "k{part + 3}", "k{part + 6}"] }}\n'
+        f'{way} = 1.5\nwindow = "10m"'
+        for name in ("level", "salt", "wind", "heat")
+        for part, way in enumerate(("rise", "fall", "change"))
+    ]
+    bodies += [
+        f'kind = "silence"\nselect = {{ property = "{name}", kind = [{half}] }}\nno_data_for = "15m"'
+        for name in _NAMES
+        for half in halves
+    ]
+    bodies += [
+        f'kind = "n_of_m"\nselect = {{ property = "{name}", kind = [{half}] }}\nbelow = -2.2\nn = 3\nm = 5'
+        for name in _NAMES
+        for half in halves
+    ]
+    bodies += [
+        f'kind = "n_of_m"\nselect = {{ kind = "k{part}" }}\nabove = 2.0\nn = 2\ngroup = "thing"'
+        for part in (2, 3, 4, 5)
+    ]
+    bodies += [
+        f'kind = "combined"\nselect = {{ thing = "*" }}\nwhen = "{when}"\nmax_age = "10m"'
+        for when in (
+            "level > 2.2 and rain > 1",
+            "salt > 2.2 and heat > 1",
+            "wind > 2.2 and rain > 1.5",
+            "heat > 2.2 and not wind > 0",
+        )
+    ]
+    return read_rules(
+        "\n".join(
+            f'[[rule]]\nname = "r{at:03}"\ntitle = {{ vi = "r", en = "r" }}\nseverity = "low"\n{body}'
+            for at, body in enumerate(bodies)
+        )
+    )
 
 
 def _rows(series: int, rounds: int, seed: int) -> ObservationBatch:
@@ -127,8 +170,9 @@ def _rows(series: int, rounds: int, seed: int) -> ObservationBatch:
     wave = height * np.sin(2 * np.pi * at / 360 + phase) + random.normal(0, 0.05, (rounds, series))
     number = np.broadcast_to(order + 1, (rounds, series)).reshape(-1).astype(np.int32)
     moment = (_START + at * _STEP + np.arange(series) * (_STEP // series)).reshape(-1)
-    return ObservationBatch(number, moment, np.ascontiguousarray(wave[:, order]).reshape(-1), moment,
-                            np.arange(len(number)) // 1000 + 1)
+    return ObservationBatch(
+        number, moment, np.ascontiguousarray(wave[:, order]).reshape(-1), moment, np.arange(len(number)) // 1000 + 1
+    )
 
 
 def _feed(judge: RuleSet, rows: ObservationBatch, size: int) -> tuple[float, int]:
@@ -186,8 +230,9 @@ class _Plain:
                 self.cells.setdefault(info.id, []).append((cell, info.name))
 
     def feed(self, rows: ObservationBatch) -> None:
-        for series, at, value, received in zip(rows.datastream.tolist(), rows.time.tolist(), rows.result.tolist(),
-                                               rows.received.tolist(), strict=True):
+        for series, at, value, received in zip(
+            rows.datastream.tolist(), rows.time.tolist(), rows.result.tolist(), rows.received.tolist(), strict=True
+        ):
             self.heard[series] = received
             if at <= self.latest.get(series, 0):
                 continue
@@ -214,13 +259,18 @@ class _Plain:
             level = int(sum(cell.seen) >= rule.n)
         elif isinstance(rule, NOfM):
             cell.values[name] = (at, value)
-            level = int(sum(v >= (rule.above or 0) and at - t <= rule.max_age
-                            for t, v in cell.values.values()) >= rule.n)
+            level = int(
+                sum(v >= (rule.above or 0) and at - t <= rule.max_age for t, v in cell.values.values()) >= rule.n
+            )
         else:
             assert isinstance(rule, Combined)
             cell.values[name] = (at, value)
-            known = {key: cell.values[key][1] if key in cell.values and at - cell.values[key][0] <= rule.age_of(key)
-                     else None for key in rule.when.names}
+            known = {
+                key: cell.values[key][1]
+                if key in cell.values and at - cell.values[key][0] <= rule.age_of(key)
+                else None
+                for key in rule.when.names
+            }
             level = int(rule.when(known) is True)
         self._delay(cell, level, at)
 

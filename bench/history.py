@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bench.harness import centre
+from bench.rules import register_datastreams
 from thap.kernel.clock import DAY_US, HOUR_US, SECOND_US, now_us
 from thap.kernel.history import TABLES, Lake, upkeep
 from thap.kernel.settings import load_settings
@@ -57,8 +59,10 @@ def _tables(rows: int, start: int, seed: int) -> Iterator[pa.Table]:
         wave = np.sin((at % DAY_US) / DAY_US * 2 * np.pi)
         scale = np.tile(places, len(turns))
         result = np.round((np.tile(base, len(turns)) + wave + made.normal(0, 0.02, n)) * scale) / scale
-        yield pa.table([pa.array(np.tile(series, len(turns))), _moments(at), pa.array(result), _moments(received)],
-                       schema=TABLES["observation"].schema)
+        yield pa.table(
+            [pa.array(np.tile(series, len(turns))), _moments(at), pa.array(result), _moments(received)],
+            schema=TABLES["observation"].schema,
+        )
 
 
 def _moments(us: npt.NDArray[np.int64]) -> pa.Array:
@@ -75,10 +79,14 @@ def run(argv: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="thap-bench-history-", dir=chosen.dir) as folder:
         home = Path(folder)
         start = (now_us() // DAY_US - DAYS - 2) * DAY_US
-        figures = _ours(home / "centre", chosen.rows, start)
+        figures = {**_ours(home / "centre", chosen.rows, start), "latest_ms": _latest()}
         peer = None if chosen.no_peer else _sqlite(home / "peer.sqlite", chosen.rows // PEER_SHARE, start)
-    return {"bench": "history", "figures": figures, "peer": peer,
-            "input": f"{figures['rows']:,} observations of {SERIES:,} datastreams over {DAYS} days, made (seed 1)"}
+    return {
+        "bench": "history",
+        "figures": figures,
+        "peer": peer,
+        "input": f"{figures['rows']:,} observations of {SERIES:,} datastreams over {DAYS} days, made (seed 1)",
+    }
 
 
 def _ours(data: Path, rows: int, start: int) -> dict[str, Any]:
@@ -124,18 +132,50 @@ def _ours(data: Path, rows: int, start: int) -> dict[str, Any]:
         began = time.perf_counter()
         found = reader.connection.execute(
             "SELECT datastream, max(time), arg_max(result, time) FROM lake.observation "
-            f"WHERE time >= make_timestamptz({start + (DAYS - 1) * DAY_US}::BIGINT) GROUP BY 1").fetchall()
+            f"WHERE time >= make_timestamptz({start + (DAYS - 1) * DAY_US}::BIGINT) GROUP BY 1"
+        ).fetchall()
         latest.append(time.perf_counter() - began)
         assert len(found) == SERIES
         reader.close()
     size = sum(path.stat().st_size for path in settings.lake_dir.rglob("*") if path.is_file())
-    return {"day_ms": round(statistics.median(days) * 1000, 1), "day_max_ms": round(max(days) * 1000, 1),
-            "open_ms": round(statistics.median(opens) * 1000, 1),
-            "latest_from_lake_ms": round(statistics.median(latest) * 1000, 1),
-            "bytes_per_row": round(size / written, 2), "rows": written,
-            "append_rows_per_second": round(written / append_s), "compaction_s": round(compaction_s, 1),
-            "compaction_step_max_s": round(worst, 2),
-            "files": len(list(settings.lake_dir.rglob("*.parquet"))), "lake_mib": round(size / 2**20, 1)}
+    return {
+        "day_ms": round(statistics.median(days) * 1000, 1),
+        "day_max_ms": round(max(days) * 1000, 1),
+        "open_ms": round(statistics.median(opens) * 1000, 1),
+        "latest_from_lake_ms": round(statistics.median(latest) * 1000, 1),
+        "bytes_per_row": round(size / written, 2),
+        "rows": written,
+        "append_rows_per_second": round(written / append_s),
+        "compaction_s": round(compaction_s, 1),
+        "compaction_step_max_s": round(worst, 2),
+        "files": len(list(settings.lake_dir.rglob("*.parquet"))),
+        "lake_mib": round(size / 2**20, 1),
+    }
+
+
+def _latest() -> float:
+    """Milliseconds for the latest values of 10,000 datastreams from a running centre, median of 20 answers."""
+    with centre() as up:
+        register_datastreams(up, SERIES)
+        with up.client() as client:
+            for first in range(0, SERIES, 5000):
+                client.post(
+                    "/api/v1/observations",
+                    json=[
+                        {"datastream": f"tram-{number:05d}/level", "result": 1.5}
+                        for number in range(first, first + 5000)
+                    ],
+                ).raise_for_status()
+            deadline = time.monotonic() + 30
+            took: list[float] = []
+            while len(took) < ASKED and time.monotonic() < deadline:
+                began = time.perf_counter()
+                answer = client.get("/api/v1/latest")
+                elapsed = time.perf_counter() - began
+                if len(answer.raise_for_status().json()["source"]) == SERIES:
+                    took.append(elapsed)
+                time.sleep(0.05)
+    return round(statistics.median(took) * 1000, 1)
 
 
 def _forget(folder: Path) -> None:
@@ -153,11 +193,17 @@ def _sqlite(path: Path, rows: int, start: int) -> dict[str, Any]:
     written, append_s = 0, 0.0
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as sql:
         sql.execute("PRAGMA journal_mode=WAL")
-        sql.execute("CREATE TABLE observation (datastream INTEGER, time INTEGER, result REAL, received INTEGER, "
-                    "UNIQUE (datastream, time))")
+        sql.execute(
+            "CREATE TABLE observation (datastream INTEGER, time INTEGER, result REAL, received INTEGER, "
+            "UNIQUE (datastream, time))"
+        )
         for table in _tables(rows, start, 1):
-            columns = [table.column(0).to_pylist(), table.column(1).cast(pa.int64()).to_pylist(),
-                       table.column(2).to_pylist(), table.column(3).cast(pa.int64()).to_pylist()]
+            columns = [
+                table.column(0).to_pylist(),
+                table.column(1).cast(pa.int64()).to_pylist(),
+                table.column(2).to_pylist(),
+                table.column(3).cast(pa.int64()).to_pylist(),
+            ]
             began = time.perf_counter()
             sql.execute("BEGIN")
             sql.executemany("INSERT OR IGNORE INTO observation VALUES (?, ?, ?, ?)", zip(*columns, strict=True))
@@ -174,10 +220,14 @@ def _sqlite(path: Path, rows: int, start: int) -> dict[str, Any]:
             found = sql.execute(
                 "SELECT time / ? AS bucket, min(result), max(result), avg(result), count(*) FROM observation "
                 "WHERE datastream = ? AND time >= ? AND time < ? GROUP BY bucket",
-                (HOUR_US, int(asked.integers(1, SERIES + 1)), since, since + DAY_US)).fetchall()
+                (HOUR_US, int(asked.integers(1, SERIES + 1)), since, since + DAY_US),
+            ).fetchall()
             days.append(time.perf_counter() - began)
         assert found
-    return {"name": f"SQLite {sqlite3.sqlite_version}, unique index on (datastream, time), 1/{PEER_SHARE} of the rows",
-            "rows": written, "day_ms": round(statistics.median(days) * 1000, 1),
-            "bytes_per_row": round(path.stat().st_size / written, 2),
-            "append_rows_per_second": round(written / append_s)}
+    return {
+        "name": f"SQLite {sqlite3.sqlite_version}, unique index on (datastream, time), 1/{PEER_SHARE} of the rows",
+        "rows": written,
+        "day_ms": round(statistics.median(days) * 1000, 1),
+        "bytes_per_row": round(path.stat().st_size / written, 2),
+        "append_rows_per_second": round(written / append_s),
+    }

@@ -22,18 +22,30 @@ from thap.cli.common import RunFile, read_run_file
 from thap.kernel.settings import load_settings
 
 IMAGES = Path(__file__).parent / "images"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
-VIEWS = (("page", 1440, 900, "dark", "vi"), ("page-light", 1440, 900, "light", "en"),
-         ("page-phone", 390, 844, "dark", "vi"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+VIEWS = (
+    ("page", 1440, 900, "dark", "vi"),
+    ("page-light", 1440, 900, "light", "en"),
+    ("page-phone", 390, 844, "dark", "vi"),
+)
 
 
 def wait_for_alarms(run: RunFile, wanted: int = 4) -> None:
     """Until that many alarms are open, or ten minutes are over."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
-        answer = httpx.get(f"{run.http}/api/v1/alarms", headers={"Authorization": f"Bearer {run.token}"},
-                           params={"state": "unacknowledged", "limit": 100}, trust_env=False)
+        answer = httpx.get(
+            f"{run.http}/api/v1/alarms",
+            headers={"Authorization": f"Bearer {run.token}"},
+            params={"state": "unacknowledged", "limit": 100},
+            trust_env=False,
+        )
         if answer.is_success and answer.json()["total"] >= wanted:
             return
         time.sleep(2)
@@ -45,8 +57,9 @@ def photograph(browser: Browser, run: RunFile) -> None:
     for name, width, height, theme, language in VIEWS:
         context = browser.new_context(viewport={"width": width, "height": height})
         page = context.new_page()
-        page.add_init_script(f"localStorage.setItem('thap-theme', '{theme}');"
-                             f"localStorage.setItem('thap-language', '{language}')")
+        page.add_init_script(
+            f"localStorage.setItem('thap-theme', '{theme}');localStorage.setItem('thap-language', '{language}')"
+        )
         page.goto(f"{run.http}/?key={run.token}")
         page.wait_for_selector("#link[data-state=live]")
         page.wait_for_selector("#alarms-list li")

@@ -29,10 +29,17 @@ WORLD = build_world(1, START)
 VESSELS = [mover for mover in WORLD.movers.values() if mover.door == "ais"]
 
 
-@given(st.sampled_from(VESSELS), st.integers(0, 10**6), st.floats(105, 107), st.floats(10, 11), st.floats(0, 20),
-       st.floats(0, 359.9))
-def test_the_ais_door_reads_what_the_demo_sends(mover: Any, second: int, lon: float, lat: float, speed: float,
-                                                course: float) -> None:
+@given(
+    st.sampled_from(VESSELS),
+    st.integers(0, 10**6),
+    st.floats(105, 107),
+    st.floats(10, 11),
+    st.floats(0, 20),
+    st.floats(0, 359.9),
+)
+def test_the_ais_door_reads_what_the_demo_sends(
+    mover: Any, second: int, lon: float, lat: float, speed: float, course: float
+) -> None:
     time_us = START + second * SECOND_US
     lines = sentences(mover, time_us, lon, lat, speed, course, with_static=True)
     batch = AisDecoder().feed("".join(f"{line}\r\n" for line in lines).encode(), now_us())
@@ -50,8 +57,9 @@ def test_only_silences_are_scaled_with_the_speed(name: str) -> None:
             assert after.limit * 60 == pytest.approx(before.limit, rel=1e-3)
         else:
             assert after.fingerprint == before.fingerprint
-    assert [rule.fingerprint for rule in read_rules(scaled_rules(text, 1))] == \
-        [rule.fingerprint for rule in read_rules(text)]
+    assert [rule.fingerprint for rule in read_rules(scaled_rules(text, 1))] == [
+        rule.fingerprint for rule in read_rules(text)
+    ]
 
 
 def test_an_accelerated_run_begins_before_nightfall_two_to_four_days_ago(settings: Settings) -> None:
@@ -88,8 +96,9 @@ def test_events_lists_what_was_planted(settings: Settings) -> None:
     Ledger(1, START, START + 6 * HOUR_US).save(settings.data / "demo" / "truth.json")
     result = CliRunner().invoke(demo, ["events", "--data", str(settings.data), "--json"])
     listed = json.loads(result.stdout)
-    assert [event["condition"] for event in listed] == \
-        [event.condition for event in WORLD.truth(START, START + 6 * HOUR_US)]
+    assert [event["condition"] for event in listed] == [
+        event.condition for event in WORLD.truth(START, START + 6 * HOUR_US)
+    ]
 
 
 def test_a_run_without_a_centre_says_so(settings: Settings) -> None:
@@ -109,8 +118,13 @@ def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest
     centre.start()
 
     def command(*words: str) -> Any:
-        done = subprocess.run([sys.executable, "-m", "thap", "demo", *words, "--json", "--data", str(data)],
-                              capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "thap", "demo", *words, "--json", "--data", str(data)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr + centre.tail()
         return json.loads(done.stdout)
 
@@ -136,4 +150,5 @@ def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest
     assert 0 <= now_us() - caught_up.until < 60 * SECOND_US
     installed = read_rules((data / "rules" / "demo-sand.toml").read_text("utf-8"))
     assert [rule.fingerprint for rule in installed] == [
-        rule.fingerprint for rule in domains()["sand"].read_rules().values()]
+        rule.fingerprint for rule in domains()["sand"].read_rules().values()
+    ]

@@ -24,8 +24,14 @@ def filled(settings: Settings) -> Settings:
 
 
 def thap(settings: Settings, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "thap", "query", *words, "--data", str(settings.data)],
-                          input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "thap", "query", *words, "--data", str(settings.data)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 COUNT = "SELECT datastream, count(*) AS n FROM observations GROUP BY 1 ORDER BY 1"
@@ -35,10 +41,13 @@ def test_the_answer_is_a_table_json_or_csv(filled: Settings) -> None:
     shown = thap(filled, COUNT)
     assert "datastream" in shown.stdout
     assert "3 rows" in shown.stdout
-    assert json.loads(thap(filled, COUNT, "--json").stdout)["rows"] == [
-        {"datastream": n, "n": 200} for n in (1, 2, 3)]
+    assert json.loads(thap(filled, COUNT, "--json").stdout)["rows"] == [{"datastream": n, "n": 200} for n in (1, 2, 3)]
     assert list(csv.reader(io.StringIO(thap(filled, COUNT, "--csv").stdout))) == [
-        ["datastream", "n"], ["1", "200"], ["2", "200"], ["3", "200"]]
+        ["datastream", "n"],
+        ["1", "200"],
+        ["2", "200"],
+        ["3", "200"],
+    ]
 
 
 def test_it_reads_while_the_centre_writes_and_from_stdin(filled: Settings) -> None:

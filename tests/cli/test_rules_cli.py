@@ -52,6 +52,7 @@ def bad(settings: Settings, *words: str) -> ThapError:
 @pytest.fixture
 def centre(settings: Settings, tmp_path: Path) -> Settings:
     """Records with one datastream."""
+
     async def make() -> None:
         records = Records.open(settings)
         await create_tables(records)
@@ -69,7 +70,8 @@ def test_a_rule_is_added_shown_switched_and_its_versions_are_listed(centre: Sett
     listed = good(centre, "rules", "list")["rules"]
     assert isinstance(listed, list)
     assert [(rule["name"], rule["enabled"], rule["version"], rule["sources"]) for rule in listed] == [
-        ("water.high", True, 1, 1)]
+        ("water.high", True, 1, 1)
+    ]
     good(centre, "rules", "disable", "water.high")
     assert "out of force" in thap(centre, "rules", "show", "water.high").stdout
     good(centre, "rules", "enable", "water.high")
@@ -94,8 +96,7 @@ def test_a_mistake_is_shown_at_its_place_and_nothing_is_kept(centre: Settings, t
 def test_a_file_can_be_checked_without_a_centre(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(RULE)
     body = good(settings, "rules", "check", str(tmp_path / "rules.toml"))
-    assert body == {"ok": True, "rules": [{"name": "water.high", "kind": "threshold", "sources": None}],
-                    "problems": []}
+    assert body == {"ok": True, "rules": [{"name": "water.high", "kind": "threshold", "sources": None}], "problems": []}
 
 
 def test_what_cannot_be_done_is_said(centre: Settings, tmp_path: Path) -> None:
@@ -136,9 +137,20 @@ def test_a_backtest_lists_what_would_have_been_raised(centre: Settings, tmp_path
     time = pa.array((start + hours * HOUR_US).view("datetime64[us]")).cast(pa.timestamp("us", "UTC"))
     schema = TABLES["observation"].schema
     lake = Lake.open(centre)
-    lake.append({"observation": pa.table(
-        {"datastream": pa.array(np.ones(72, np.int32)), "time": time,
-         "result": pa.array(np.where(hours % 24 == 5, 2.5, 1.0)), "received": time}, schema=schema)}, 1)
+    lake.append(
+        {
+            "observation": pa.table(
+                {
+                    "datastream": pa.array(np.ones(72, np.int32)),
+                    "time": time,
+                    "result": pa.array(np.where(hours % 24 == 5, 2.5, 1.0)),
+                    "received": time,
+                },
+                schema=schema,
+            )
+        },
+        1,
+    )
     lake.close()
     path = tmp_path / "rules.toml"
     body = good(centre, "backtest", str(path), "--since", "30d")

@@ -12,12 +12,23 @@ from thap.kernel.errors import InputError
 
 def test_a_table_has_one_row_for_each_datastream(tmp_path: Path) -> None:
     file = tmp_path / "things.csv"
-    file.write_text("\ufeffname,title,lon,lat,datastream,property,unit\n"
-                    "tram-01,Trạm Sa Đéc,105.75,10.29,level,water_level,m\ntram-01,,,,salinity,,\ntram-02,,,,,,\n")
-    assert read_things(file) == {"movers": [], "things": [
-        {"name": "tram-01", "title": "Trạm Sa Đéc", "lon": 105.75, "lat": 10.29, "datastreams": [
-            {"name": "level", "property": "water_level", "unit": "m"}, {"name": "salinity"}]},
-        {"name": "tram-02", "datastreams": []}]}
+    file.write_text(
+        "\ufeffname,title,lon,lat,datastream,property,unit\n"
+        "tram-01,Trạm Sa Đéc,105.75,10.29,level,water_level,m\ntram-01,,,,salinity,,\ntram-02,,,,,,\n"
+    )
+    assert read_things(file) == {
+        "movers": [],
+        "things": [
+            {
+                "name": "tram-01",
+                "title": "Trạm Sa Đéc",
+                "lon": 105.75,
+                "lat": 10.29,
+                "datastreams": [{"name": "level", "property": "water_level", "unit": "m"}, {"name": "salinity"}],
+            },
+            {"name": "tram-02", "datastreams": []},
+        ],
+    }
 
 
 def test_movers_have_a_table_of_their_own(tmp_path: Path) -> None:
@@ -32,12 +43,20 @@ def test_json_is_taken_as_the_api_takes_it(tmp_path: Path) -> None:
     assert read_things(file) == {"things": [{"name": "a"}], "movers": []}
 
 
-@pytest.mark.parametrize("content, message, where", [
-    (b"", "empty", ""), (b"title\nx\n", "no column 'name'", "line 1"), (b"name,colour\nx,y\n", "'colour'", "line 1"),
-    (b"name,lon\na,E\n", "'E' is not a number", "line 2, column lon"), (b"name,title\na\n", "2 columns", "line 2"),
-    (b"name,title\n,b\n", "'name' is empty", "line 2"), (b"name\n\xff\n", "not UTF-8", "line 2"),
-    (b'{"things": ', "not valid JSON", ""), (b'{"thing": []}', "lists named things and movers", ""),
-])
+@pytest.mark.parametrize(
+    "content, message, where",
+    [
+        (b"", "empty", ""),
+        (b"title\nx\n", "no column 'name'", "line 1"),
+        (b"name,colour\nx,y\n", "'colour'", "line 1"),
+        (b"name,lon\na,E\n", "'E' is not a number", "line 2, column lon"),
+        (b"name,title\na\n", "2 columns", "line 2"),
+        (b"name,title\n,b\n", "'name' is empty", "line 2"),
+        (b"name\n\xff\n", "not UTF-8", "line 2"),
+        (b'{"things": ', "not valid JSON", ""),
+        (b'{"thing": []}', "lists named things and movers", ""),
+    ],
+)
 def test_a_wrong_file_is_told_with_its_line(tmp_path: Path, content: bytes, message: str, where: str) -> None:
     file = tmp_path / "things.csv"
     file.write_bytes(content)

@@ -70,8 +70,9 @@ class Serving:
         listening.bind(("127.0.0.1", self.port))
         listening.listen(64)
         self.port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", loop="none",
-                                               timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_level="warning", loop="none", timeout_graceful_shutdown=1)
+        )
         task = asyncio.create_task(server.serve(sockets=[listening]))
         await until(lambda: server.started)
         self.write_run_file()
@@ -90,8 +91,17 @@ class Serving:
 
     def write_run_file(self) -> None:
         settings = self.centre.settings
-        (settings.run_dir / "centre.json").write_text(json.dumps({
-            "pid": os.getpid(), "http": f"http://127.0.0.1:{self.port}", "nats": "", "mqtt": "", "token": self.token}))
+        (settings.run_dir / "centre.json").write_text(
+            json.dumps(
+                {
+                    "pid": os.getpid(),
+                    "http": f"http://127.0.0.1:{self.port}",
+                    "nats": "",
+                    "mqtt": "",
+                    "token": self.token,
+                }
+            )
+        )
 
     async def change(self, source: str, action: Action = Action.RAISE) -> None:
         events = await self.book.apply([Change(source, "water.high", action, Severity.HIGH, now_us(), 0, value=2.5)])
@@ -99,9 +109,16 @@ class Serving:
             await self.centre.bus.announce("centre.live.alarm", event)
 
     async def beat(self, role: str, **figures: Any) -> None:
-        await self.centre.bus.announce(f"centre.stats.{role}", {
-            "role": role, "pid": os.getpid(), "time_us": now_us(), "counters": {"http.accepted": 12, "ais.bad": 3},
-            "stages": {role: {"seq": 5, "lag": 0, "rate": 10.0, "total": 100, **figures}}})
+        await self.centre.bus.announce(
+            f"centre.stats.{role}",
+            {
+                "role": role,
+                "pid": os.getpid(),
+                "time_us": now_us(),
+                "counters": {"http.accepted": 12, "ais.bad": 3},
+                "stages": {role: {"seq": 5, "lag": 0, "rate": 10.0, "total": 100, **figures}},
+            },
+        )
 
 
 @pytest.fixture
@@ -115,6 +132,7 @@ async def serving(settings: Settings, records: Records, bus: Bus) -> AsyncIterat
 
 
 # ---- watch
+
 
 def cells(app: Watch) -> list[list[str]]:
     table = app.query_one(DataTable)
@@ -208,6 +226,7 @@ def test_bars_show_the_newest_at_the_right() -> None:
 
 # ---- doctor
 
+
 def found(settings: Settings) -> dict[str, Check]:
     return {check.name: check for check in examine(settings)}
 
@@ -216,8 +235,9 @@ def test_a_machine_without_a_centre_is_examined(settings: Settings) -> None:
     checks = found(settings)
     assert {check.status for check in checks.values()} <= {"ok", "warn"}, checks
     assert checks["centre"].status == "warn" and "thap up" in checks["centre"].hint
-    assert {"python", "wheels", "extensions", "nats server", "clock", "disk", "fsync", "port", "lock"} <= \
-        {name.replace("-", " ") for name in checks}
+    assert {"python", "wheels", "extensions", "nats server", "clock", "disk", "fsync", "port", "lock"} <= {
+        name.replace("-", " ") for name in checks
+    }
 
 
 def test_a_port_in_use_fails_with_what_to_do(settings: Settings) -> None:
@@ -277,6 +297,7 @@ async def test_a_port_that_is_not_mqtt_is_noticed(serving: Serving) -> None:
 
 # ---- settings
 
+
 def test_the_page_of_settings_is_current() -> None:
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
     assert page == markdown(), "run: thap settings --markdown > docs/settings.md"
@@ -303,10 +324,27 @@ def test_a_changed_setting_is_shown(data_dir: Path) -> None:
 
 # ---- tokens
 
+
 async def test_tokens_are_made_with_and_without_a_running_centre(serving: Serving) -> None:
     data = str(serving.centre.settings.data)
-    made = json.loads((await run_thap("tokens", "create", "tram", "--scope", "write", "--things", "tram-*", "--expires",
-                                       "30d", "--json", "--data", data)).stdout)
+    made = json.loads(
+        (
+            await run_thap(
+                "tokens",
+                "create",
+                "tram",
+                "--scope",
+                "write",
+                "--things",
+                "tram-*",
+                "--expires",
+                "30d",
+                "--json",
+                "--data",
+                data,
+            )
+        ).stdout
+    )
     assert made["things"] == ["tram-*"] and made["expires"] > now_us()
     await serving.stop()
     (serving.centre.settings.run_dir / "centre.json").unlink()

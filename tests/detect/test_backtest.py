@@ -34,9 +34,16 @@ def test_an_alarm_is_listed_from_raise_to_clear_with_its_steps_and_peak() -> Non
     report = backtest(rules, REGISTRY, [rows], START + 400 * SECOND_US)
     first, second = report.alarms
     assert (first.source, first.severity, first.raised, first.cleared, first.peak) == (
-        "north/level", Severity.HIGH, START + MINUTE_US, START + 5 * MINUTE_US, 7.0)
+        "north/level",
+        Severity.HIGH,
+        START + MINUTE_US,
+        START + 5 * MINUTE_US,
+        7.0,
+    )
     assert [(step.action, step.time - START) for step in first.steps] == [
-        (Action.ESCALATE, 2 * MINUTE_US), (Action.DOWNGRADE, 4 * MINUTE_US)]
+        (Action.ESCALATE, 2 * MINUTE_US),
+        (Action.DOWNGRADE, 4 * MINUTE_US),
+    ]
     assert second.cleared is None
     body = report.as_dict()
     assert (body["count"], body["rows"], body["per_rule"]) == (2, 7, {"r": 2})
@@ -69,10 +76,17 @@ def test_rows_that_cannot_be_judged_are_counted_by_reason() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9), st.sampled_from([0.0, 1.0, 2.5, 3.5, 4.5, 6.0])),
-                min_size=1, max_size=60), st.integers(1, 20))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 6), st.integers(1, 9), st.sampled_from([0.0, 1.0, 2.5, 3.5, 4.5, 6.0])),
+        min_size=1,
+        max_size=60,
+    ),
+    st.integers(1, 20),
+)
 def test_a_backtest_raises_what_the_engine_ticking_every_second_raises(
-        steps: list[tuple[int, int, float]], size: int) -> None:
+    steps: list[tuple[int, int, float]], size: int
+) -> None:
     time, rows = 0, []
     for series, gap, value in steps:
         time += gap
@@ -88,7 +102,7 @@ def test_a_backtest_raises_what_the_engine_ticking_every_second_raises(
         said += live.update(observations([row], seq=index + 1)).changes
     for second in range(time, time + 120):
         said += live.tick(START + second * SECOND_US).changes
-    batches = [observations(rows[at:at + size]) for at in range(0, len(rows), size)]
+    batches = [observations(rows[at : at + size]) for at in range(0, len(rows), size)]
     report = backtest(_LIVE, REGISTRY, batches, START + (time + 119) * SECOND_US)
     expected = sorted((c.time, c.source, c.condition) for c in said if c.action is Action.RAISE)
     assert sorted((a.raised, a.source, a.condition) for a in report.alarms) == expected
@@ -101,8 +115,11 @@ def _table(kind: Kind, batch: ObservationBatch | PositionBatch) -> pa.Table:
     arrays = []
     for field in TABLES[kind].schema:
         column = getattr(batch, field.name)
-        arrays.append(pa.array(column.view("datetime64[us]"), pa.timestamp("us")).cast(field.type)
-                      if pa.types.is_timestamp(field.type) else pa.array(column, field.type))
+        arrays.append(
+            pa.array(column.view("datetime64[us]"), pa.timestamp("us")).cast(field.type)
+            if pa.types.is_timestamp(field.type)
+            else pa.array(column, field.type)
+        )
     return pa.table(arrays, schema=TABLES[kind].schema)
 
 
@@ -114,14 +131,19 @@ def _write(centre: Settings, kind: Kind, batch: ObservationBatch | PositionBatch
 
 def test_a_backtest_over_history_reads_what_its_rules_watch(settings: Settings) -> None:
     days = 20
-    rows = [(series, float(hour * 3600), 4.0 if hour % 24 == 6 else 1.0)
-            for hour in range(24 * days) for series in (1, 2, 4)]
+    rows = [
+        (series, float(hour * 3600), 4.0 if hour % 24 == 6 else 1.0)
+        for hour in range(24 * days)
+        for series in (1, 2, 4)
+    ]
     _write(settings, Kind.OBSERVATION, observations(rows))
-    rules = rules_of("threshold", 'select = { property = "level" }\nabove = 3') \
-        + rules_of("silence", 'select = { mover = "*" }\nno_data_for = "1h"', "mover")
+    rules = rules_of("threshold", 'select = { property = "level" }\nabove = 3') + rules_of(
+        "silence", 'select = { mover = "*" }\nno_data_for = "1h"', "mover"
+    )
     seen: list[int] = []
-    report = run_over_history(settings, rules, REGISTRY, START, START + days * DAY_US,
-                              progress=lambda time, rows: seen.append(rows))
+    report = run_over_history(
+        settings, rules, REGISTRY, START, START + days * DAY_US, progress=lambda time, rows: seen.append(rows)
+    )
     assert report.per_rule() == {"r": 2 * days}
     assert report.rows == 2 * 24 * days
     assert seen[-1] == report.rows
@@ -151,21 +173,42 @@ def test_what_a_rule_watches_is_all_a_condition_needs() -> None:
 
 def test_the_ais_hour_gives_the_same_alarms_in_any_batches(shared_data: Path) -> None:
     with gzip.open(shared_data / "vessels" / "danish_ais_20221101_50k.csv.gz", "rt") as file:
-        rows = [(int(row["mmsi"]), to_us(datetime.fromisoformat(row["datetime"])), float(row["lon"]),
-                 float(row["lat"]), float(row["SOG"] or "nan")) for row in csv.DictReader(file)]
+        rows = [
+            (
+                int(row["mmsi"]),
+                to_us(datetime.fromisoformat(row["datetime"])),
+                float(row["lon"]),
+                float(row["lat"]),
+                float(row["SOG"] or "nan"),
+            )
+            for row in csv.DictReader(file)
+        ]
     rows.sort(key=lambda row: row[1])
     movers = tuple(MoverInfo(n, f"mmsi-{n}", "", "", "", {}) for n in range(1, max(r[0] for r in rows) + 1))
     registry = Registry((), movers, {}, {m.key: m.id for m in movers})
     table = np.array([row[1:] for row in rows], float)
-    batch = PositionBatch(np.array([row[0] for row in rows], np.int32), np.array([row[1] for row in rows], np.int64),
-                          table[:, 1], table[:, 2], table[:, 3].astype(np.float32),
-                          np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.int64),
-                          np.ones(len(rows), np.int64))
-    text = "".join(rule_text("geofence", 'select = { mover = "*" }\n' + body, name) for name, body in (
-        ("horns_reef", 'mode = "inside"\narea = { lon = 7.95, lat = 55.6, radius_m = 25000 }'),
-        ("slow", 'mode = "dwell"\ndwell = "10m"\nbelow_kn = 1\narea = { lon = 8.2, lat = 55.5, radius_m = 40000 }'),
-        ("away", 'mode = "outside"\nabove_kn = 5\nhysteresis_m = 500\narea = { lon = 7.5, lat = 55.9, '
-                 'radius_m = 90000 }'))) + rule_text("silence", 'select = { mover = "*" }\nno_data_for = "20m"', "lost")
+    batch = PositionBatch(
+        np.array([row[0] for row in rows], np.int32),
+        np.array([row[1] for row in rows], np.int64),
+        table[:, 1],
+        table[:, 2],
+        table[:, 3].astype(np.float32),
+        np.full(len(rows), np.nan, np.float32),
+        np.zeros(len(rows), np.int64),
+        np.ones(len(rows), np.int64),
+    )
+    text = "".join(
+        rule_text("geofence", 'select = { mover = "*" }\n' + body, name)
+        for name, body in (
+            ("horns_reef", 'mode = "inside"\narea = { lon = 7.95, lat = 55.6, radius_m = 25000 }'),
+            ("slow", 'mode = "dwell"\ndwell = "10m"\nbelow_kn = 1\narea = { lon = 8.2, lat = 55.5, radius_m = 40000 }'),
+            (
+                "away",
+                'mode = "outside"\nabove_kn = 5\nhysteresis_m = 500\narea = { lon = 7.5, lat = 55.9, '
+                "radius_m = 90000 }",
+            ),
+        )
+    ) + rule_text("silence", 'select = { mover = "*" }\nno_data_for = "20m"', "lost")
     rules = read_rules(text)
     end = int(batch.time[-1]) + HOUR_US
 
@@ -182,13 +225,27 @@ def test_the_ais_hour_gives_the_same_alarms_in_any_batches(shared_data: Path) ->
 
 def test_a_light_trap_series_raises_at_its_peaks(shared_data: Path) -> None:
     with (shared_data / "pests" / "rice_pests_weather_1959_2006.csv").open() as file:
-        weeks = sorted((int(row["Observation Year"]), int(row["Standard Week"]), float(row["Pest Value"]))
-                       for row in csv.DictReader(file)
-                       if row["Location"] == "Maruteru" and row["PEST NAME"] == "Brownplanthopper"
-                       and "trap" in row["Collection Type"].lower())
+        weeks = sorted(
+            (int(row["Observation Year"]), int(row["Standard Week"]), float(row["Pest Value"]))
+            for row in csv.DictReader(file)
+            if row["Location"] == "Maruteru"
+            and row["PEST NAME"] == "Brownplanthopper"
+            and "trap" in row["Collection Type"].lower()
+        )
     assert len(weeks) > 100
-    series = DatastreamInfo(1, "maruteru/planthopper_catch", "maruteru", "planthopper_catch", "planthopper_catch",
-                            "1/trap", "rice", "light_trap", None, None, "")
+    series = DatastreamInfo(
+        1,
+        "maruteru/planthopper_catch",
+        "maruteru",
+        "planthopper_catch",
+        "planthopper_catch",
+        "1/trap",
+        "rice",
+        "light_trap",
+        None,
+        None,
+        "",
+    )
     time = np.array([to_us(datetime(year, 1, 1)) + week * 7 * DAY_US for year, week, _ in weeks], np.int64)
     values = np.array([value for *_, value in weeks])
     keep = np.append(True, np.diff(time) > 0)

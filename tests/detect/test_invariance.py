@@ -80,8 +80,9 @@ def _feed(rules: RuleSet, rows: list[Row], seq: int) -> Outcome:
     return rules.update(positions([(r[0], r[1], *r[3:]) for r in rows], received=door, seq=seq))
 
 
-def _tell(rules: list[Rule], story: list[Row | Tick], cuts: set[int], lateness: float,
-          reload: set[int] | None = None) -> list[Any]:
+def _tell(
+    rules: list[Rule], story: list[Row | Tick], cuts: set[int], lateness: float, reload: set[int] | None = None
+) -> list[Any]:
     """Everything a story leads to when rows are cut into batches at `cuts` (and at ticks)."""
     made = rule_set(rules, allowed_lateness_s=lateness)
     said: list[Any] = []
@@ -126,7 +127,8 @@ _settings = settings(max_examples=40, deadline=None, suppress_health_check=[Heal
 @_settings
 @given(observed, _cuts, st.sets(st.integers(0, 60), max_size=2))
 def test_batches_and_checkpoints_do_not_change_what_observations_lead_to(
-        lateness: float, story: list[Row | Tick], cuts: set[int], reload: set[int]) -> None:
+    lateness: float, story: list[Row | Tick], cuts: set[int], reload: set[int]
+) -> None:
     _check(RULES, story, cuts, lateness, reload)
 
 
@@ -134,5 +136,6 @@ def test_batches_and_checkpoints_do_not_change_what_observations_lead_to(
 @_settings
 @given(moved, _cuts, st.sets(st.integers(0, 60), max_size=2))
 def test_batches_and_checkpoints_do_not_change_what_positions_lead_to(
-        lateness: float, story: list[Row | Tick], cuts: set[int], reload: set[int]) -> None:
+    lateness: float, story: list[Row | Tick], cuts: set[int], reload: set[int]
+) -> None:
     _check(FENCES, story, cuts, lateness, reload)

@@ -34,8 +34,9 @@ class _Counts(Detector):
         for row in range(len(batch)):
             self.seen += 1
             if self.seen % 2 == 0:
-                outcome.changes.append(Change("a/b", self.condition, Action.RAISE, Severity.LOW, int(batch.time[row]),
-                                              int(batch.seq[row])))
+                outcome.changes.append(
+                    Change("a/b", self.condition, Action.RAISE, Severity.LOW, int(batch.time[row]), int(batch.seq[row]))
+                )
         return outcome
 
     def dump(self) -> dict[str, Any]:
@@ -53,8 +54,9 @@ def _judges() -> Judges:
 
 def _batch(*results: float) -> ObservationBatch:
     rows = len(results)
-    return ObservationBatch(np.ones(rows, np.int32), np.arange(rows), np.array(results), np.zeros(rows, np.int64),
-                            np.arange(1, rows + 1))
+    return ObservationBatch(
+        np.ones(rows, np.int32), np.arange(rows), np.array(results), np.zeros(rows, np.int64), np.arange(1, rows + 1)
+    )
 
 
 def test_a_domains_detector_is_asked_and_its_state_is_kept() -> None:

@@ -15,8 +15,12 @@ rows = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 50), st.floats(-9, 9
 
 def _batch(part: list[tuple[int, int, float]]) -> ObservationBatch:
     return ObservationBatch(
-        np.array([r[0] for r in part], np.int32), np.array([r[1] for r in part], np.int64),
-        np.array([r[2] for r in part], np.float64), np.zeros(len(part), np.int64), np.ones(len(part), np.int64))
+        np.array([r[0] for r in part], np.int32),
+        np.array([r[1] for r in part], np.int64),
+        np.array([r[2] for r in part], np.float64),
+        np.zeros(len(part), np.int64),
+        np.ones(len(part), np.int64),
+    )
 
 
 @given(rows, st.integers(1, 7))
@@ -29,7 +33,9 @@ def test_the_newest_time_wins_however_rows_come(given_: list[tuple[int, int, flo
         expected[series] = max(time, expected.get(series, -1))
     table = latest.table().to_pydict()
     assert dict(zip(table["datastream"], table["time"], strict=True)) == expected
-    values = {(series, time): {v for s, t, v in given_ if (s, t) == (series, time)} for series, time in expected.items()}
+    values = {
+        (series, time): {v for s, t, v in given_ if (s, t) == (series, time)} for series, time in expected.items()
+    }
     for series, time, value in zip(table["datastream"], table["time"], table["result"], strict=True):
         assert value in values[series, time]
 

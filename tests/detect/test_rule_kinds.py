@@ -49,15 +49,19 @@ def boat(rules: RuleSet, *rows: tuple[float, float], speed: float = 1.0) -> Outc
 
 def test_a_value_at_the_limit_raises_and_clears_only_beyond_the_deadband() -> None:
     rules = rule_set(rules_of("threshold", SELECT + "above = 3\ndeadband = 1"))
-    assert told(level(rules, (0, 2.9), (1, 3), (2, 2), (3, 3), (4, 1.9))) == [
-        ("raise", "low", 1), ("clear", "low", 4)]
+    assert told(level(rules, (0, 2.9), (1, 3), (2, 2), (3, 3), (4, 1.9))) == [("raise", "low", 1), ("clear", "low", 4)]
 
 
 def test_a_change_names_its_source_place_row_and_reason() -> None:
     rules = rule_set(rules_of("threshold", SELECT + "above = 3"))
     change = level(rules, (0, 1), (1, 4), seq=70).changes[0]
     assert (change.source, change.condition, change.seq, change.received, change.value) == (
-        "north/level", "r", 71, START + SECOND_US, 4.0)
+        "north/level",
+        "r",
+        71,
+        START + SECOND_US,
+        4.0,
+    )
     assert (change.domain, change.lon, change.lat, change.commune) == ("water", 105.6, 10.4, "29869")
     assert change.evidence["above"] == 3.0
 
@@ -92,11 +96,21 @@ def test_an_old_file_replayed_now_is_not_hurried_by_the_clock_on_the_wall() -> N
 
 
 def test_severity_climbs_with_the_limit_and_with_time_and_comes_down() -> None:
-    rules = rule_set(rules_of("threshold", SELECT + 'above = 3\ndeadband = 0.5\nlevels = ['
-                              '{ severity = "medium", above = 4 }, { severity = "critical", after = "1m" }]'))
+    rules = rule_set(
+        rules_of(
+            "threshold",
+            SELECT + "above = 3\ndeadband = 0.5\nlevels = ["
+            '{ severity = "medium", above = 4 }, { severity = "critical", after = "1m" }]',
+        )
+    )
     assert told(level(rules, (0, 3.2), (10, 4.5), (20, 3.4), (30, 4.1), (80, 4.0), (90, 2))) == [
-        ("raise", "low", 0), ("escalate", "medium", 10), ("downgrade", "low", 20), ("escalate", "medium", 30),
-        ("escalate", "critical", 60), ("clear", "critical", 90)]
+        ("raise", "low", 0),
+        ("escalate", "medium", 10),
+        ("downgrade", "low", 20),
+        ("escalate", "medium", 30),
+        ("escalate", "critical", 60),
+        ("clear", "critical", 90),
+    ]
 
 
 def test_a_jump_over_several_levels_is_one_raise() -> None:
@@ -177,8 +191,9 @@ def test_a_value_older_than_the_window_is_not_compared() -> None:
 
 
 def test_a_source_that_falls_silent_is_noticed_and_its_next_row_clears_it() -> None:
-    rules = rule_set(rules_of("silence", SELECT + 'no_data_for = "60s"\n'
-                              'levels = [{ severity = "high", no_data_for = "120s" }]'))
+    rules = rule_set(
+        rules_of("silence", SELECT + 'no_data_for = "60s"\nlevels = [{ severity = "high", no_data_for = "120s" }]')
+    )
     level(rules, (0, 1))
     assert not rules.tick(START + 59 * SECOND_US).changes
     assert told(rules.tick(START + 61 * SECOND_US)) == [("raise", "low", 60)]
@@ -214,12 +229,15 @@ def test_the_centre_standing_still_makes_nobody_silent() -> None:
 def test_one_outlier_in_five_raises_nothing_and_three_do() -> None:
     rules = rule_set(rules_of("n_of_m", SELECT + "above = 3\nn = 3\nm = 5"))
     assert told(level(rules, (0, 9), (1, 1), (2, 1), (3, 9), (4, 1), (5, 9), (6, 9), (7, 1), (8, 1))) == [
-        ("raise", "low", 6), ("clear", "low", 8)]
+        ("raise", "low", 6),
+        ("clear", "low", 8),
+    ]
 
 
 def test_two_stations_must_agree_and_their_votes_grow_old() -> None:
-    rules = rule_set(rules_of("n_of_m", 'select = { property = "level" }\nabove = 3\nn = 2\ngroup = "all"\n'
-                              'max_age = "60s"'))
+    rules = rule_set(
+        rules_of("n_of_m", 'select = { property = "level" }\nabove = 3\nn = 2\ngroup = "all"\nmax_age = "60s"')
+    )
     assert not rules.update(observations([(1, 0, 5), (4, 61, 5)])).changes
     outcome = rules.update(observations([(1, 70, 5)]))
     assert told(outcome) == [("raise", "low", 70)]
@@ -228,16 +246,21 @@ def test_two_stations_must_agree_and_their_votes_grow_old() -> None:
 
 
 def test_a_condition_over_two_datastreams_of_one_thing() -> None:
-    rules = rule_set(rules_of("combined", 'select = { thing = "*" }\nwhen = "level > 1.8 and rain > 20"\n'
-                              'max_age = "30s"'))
+    rules = rule_set(
+        rules_of("combined", 'select = { thing = "*" }\nwhen = "level > 1.8 and rain > 20"\nmax_age = "30s"')
+    )
     outcome = rules.update(observations([(LEVEL, 0, 2), (5, 1, 25), (RAIN, 5, 25), (RAIN, 10, 3)]))
     assert told(outcome) == [("raise", "low", 5), ("clear", "low", 10)]
     assert {change.source for change in outcome.changes} == {"north"}
 
 
 def test_a_value_too_old_makes_the_condition_untrue_by_time_alone() -> None:
-    rules = rule_set(rules_of("combined", 'select = { thing = "*" }\nwhen = "level > 1.8 and rain > 20"\n'
-                              'max_age = { level = "30s", rain = "60s" }'))
+    rules = rule_set(
+        rules_of(
+            "combined",
+            'select = { thing = "*" }\nwhen = "level > 1.8 and rain > 20"\nmax_age = { level = "30s", rain = "60s" }',
+        )
+    )
     rules.update(observations([(LEVEL, 0, 2), (RAIN, 5, 25)]))
     assert told(rules.tick(START + 40 * SECOND_US)) == [("clear", "low", 30.000001)]
 
@@ -255,7 +278,9 @@ def test_a_row_that_cannot_be_judged_is_a_fault_and_the_next_is_judged() -> None
 def test_a_mover_that_enters_raises_and_one_at_the_edge_changes_nothing() -> None:
     rules = rule_set(rules_of("geofence", f'{BOAT}mode = "inside"\nhysteresis_m = 50\n{SQUARE}'))
     assert told(boat(rules, (0, NEAR), (1, IN), (2, NEAR), (3, IN), (4, NEAR), (5, OUT), (6, NEAR))) == [
-        ("raise", "low", 1), ("clear", "low", 5)]
+        ("raise", "low", 1),
+        ("clear", "low", 5),
+    ]
 
 
 def test_a_jump_of_the_gps_for_one_row_does_not_end_a_stay() -> None:
@@ -281,14 +306,21 @@ def test_an_unknown_speed_changes_nothing() -> None:
 
 
 def test_a_place_nobody_knows_stops_its_rule_alone() -> None:
-    text = rule_text("geofence", BOAT + 'mode = "inside"\narea = "Atlantis"', "lost") \
-        + rule_text("geofence", f'{BOAT}mode = "inside"\n{SQUARE}', "found")
+    text = rule_text("geofence", BOAT + 'mode = "inside"\narea = "Atlantis"', "lost") + rule_text(
+        "geofence", f'{BOAT}mode = "inside"\n{SQUARE}', "found"
+    )
     rules = rule_set(read_rules(text))
     assert rules.problems == {"lost": "no place is called 'Atlantis'"}
     assert [c.condition for c in boat(rules, (0, IN)).changes] == ["found"]
-    named = RuleSet(read_rules(text), REGISTRY, EngineSettings(),
-                    lambda name: {"type": "Polygon", "coordinates": [[[105.6, 10.4], [105.61, 10.4], [105.61, 10.41],
-                                                                      [105.6, 10.4]]]})
+    named = RuleSet(
+        read_rules(text),
+        REGISTRY,
+        EngineSettings(),
+        lambda name: {
+            "type": "Polygon",
+            "coordinates": [[[105.6, 10.4], [105.61, 10.4], [105.61, 10.41], [105.6, 10.4]]],
+        },
+    )
     assert not named.problems
 
 
@@ -331,8 +363,9 @@ def test_a_new_registry_keeps_the_state_of_sources_that_remain() -> None:
 
 
 def test_an_admitted_vessel_disturbs_neither_timers_nor_positions_before() -> None:
-    text = rule_text("threshold", SELECT + 'above = 3\non_delay = "10s"', "level") \
-        + rule_text("geofence", f'select = {{ mover = "*" }}\nmode = "dwell"\ndwell = "10s"\n{SQUARE}', "stay")
+    text = rule_text("threshold", SELECT + 'above = 3\non_delay = "10s"', "level") + rule_text(
+        "geofence", f'select = {{ mover = "*" }}\nmode = "dwell"\ndwell = "10s"\n{SQUARE}', "stay"
+    )
     rules = rule_set(read_rules(text))
     level(rules, (0, 4))
     boat(rules, (0, IN))
@@ -341,7 +374,10 @@ def test_an_admitted_vessel_disturbs_neither_timers_nor_positions_before() -> No
     assert rules.rebind(read_rules(text), wider) == Outcome()
     rules.update(positions([(3, 0, IN, 10.405, 1.0)]))
     assert sorted((c.condition, c.source) for c in rules.tick(START + 11 * SECOND_US).changes) == [
-        ("level", "north/level"), ("stay", "boat-a"), ("stay", "boat-c")]
+        ("level", "north/level"),
+        ("stay", "boat-a"),
+        ("stay", "boat-c"),
+    ]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"nonsense", b"\x80", b"\x81\xa7version\x01"])
@@ -366,15 +402,23 @@ def test_half_a_state_is_refused() -> None:
 def test_a_rule_that_selects_a_hundred_thousand_movers_is_bound_within_a_second_or_two() -> None:
     movers = tuple(MoverInfo(n, f"mmsi-{n}", "", "", "", {}) for n in range(1, 100_001))
     registry = Registry((), movers, {}, {m.key: m.id for m in movers})
-    rules = RuleSet(rules_of("geofence", f'select = {{ mover = "mmsi-*" }}\nmode = "inside"\n{SQUARE}'), registry,
-                    EngineSettings())
+    rules = RuleSet(
+        rules_of("geofence", f'select = {{ mover = "mmsi-*" }}\nmode = "inside"\n{SQUARE}'), registry, EngineSettings()
+    )
     assert rules.watched == 100_000
     count = 50_000
     batch = positions([(1, 0, 0, 0, 0)])
     lon = np.random.default_rng(1).uniform(105.5, 105.7, count)
-    batch = type(batch)(np.arange(1, count + 1, dtype=np.int32), np.full(count, START), lon, np.full(count, 10.405),
-                        np.zeros(count, np.float32), np.zeros(count, np.float32), np.full(count, START),
-                        np.ones(count, np.int64))
+    batch = type(batch)(
+        np.arange(1, count + 1, dtype=np.int32),
+        np.full(count, START),
+        lon,
+        np.full(count, 10.405),
+        np.zeros(count, np.float32),
+        np.zeros(count, np.float32),
+        np.full(count, START),
+        np.ones(count, np.int64),
+    )
     raised = rules.update(batch).changes
     assert len(raised) == int(((lon >= 105.60) & (lon <= 105.61)).sum())
     assert all(isinstance(change, Change) and change.severity is Severity.LOW for change in raised)

@@ -73,21 +73,25 @@ def test_a_limit_itself_is_reached_and_left_only_beyond_the_deadband() -> None:
 # ---- schedules
 
 
-@pytest.mark.parametrize(("schedule", "moment", "open_", "end"), [
-    (Schedule(("05:00-19:00",)), "2026-05-01T05:00", True, "2026-05-01T19:00"),
-    (Schedule(("05:00-19:00",)), "2026-05-01T19:00", False, "2026-05-02T05:00"),
-    (Schedule(("19:00-05:00",)), "2026-05-01T23:59", True, "2026-05-02T05:00"),
-    (Schedule(("19:00-05:00",)), "2026-05-01T05:00", False, "2026-05-01T19:00"),
-    (Schedule(("22:00-24:00",)), "2026-05-01T23:00", True, "2026-05-02T00:00"),
-    (Schedule(("22:00-06:00",), ("fri",)), "2026-05-02T05:59", True, "2026-05-02T06:00"),  # a Saturday
-    (Schedule(("22:00-06:00",), ("fri",)), "2026-05-01T05:59", False, "2026-05-01T22:00"),
-    (Schedule((), ("sat", "sun")), "2026-05-02T00:00", True, "2026-05-04T00:00"),
-    (Schedule((), (), ("12-01..06-30",)), "2026-12-31T12:00", True, "2027-07-01T00:00"),
-    (Schedule((), (), ("12-01..06-30",)), "2026-07-01T00:00", False, "2026-12-01T00:00"),
-    (Schedule((), (), ("02-29..02-29",)), "2026-05-01T00:00", False, "2028-02-29T00:00"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "moment", "open_", "end"),
+    [
+        (Schedule(("05:00-19:00",)), "2026-05-01T05:00", True, "2026-05-01T19:00"),
+        (Schedule(("05:00-19:00",)), "2026-05-01T19:00", False, "2026-05-02T05:00"),
+        (Schedule(("19:00-05:00",)), "2026-05-01T23:59", True, "2026-05-02T05:00"),
+        (Schedule(("19:00-05:00",)), "2026-05-01T05:00", False, "2026-05-01T19:00"),
+        (Schedule(("22:00-24:00",)), "2026-05-01T23:00", True, "2026-05-02T00:00"),
+        (Schedule(("22:00-06:00",), ("fri",)), "2026-05-02T05:59", True, "2026-05-02T06:00"),  # a Saturday
+        (Schedule(("22:00-06:00",), ("fri",)), "2026-05-01T05:59", False, "2026-05-01T22:00"),
+        (Schedule((), ("sat", "sun")), "2026-05-02T00:00", True, "2026-05-04T00:00"),
+        (Schedule((), (), ("12-01..06-30",)), "2026-12-31T12:00", True, "2027-07-01T00:00"),
+        (Schedule((), (), ("12-01..06-30",)), "2026-07-01T00:00", False, "2026-12-01T00:00"),
+        (Schedule((), (), ("02-29..02-29",)), "2026-05-01T00:00", False, "2028-02-29T00:00"),
+    ],
+)
 def test_a_schedule_is_open_when_it_says_and_knows_when_that_ends(
-        schedule: Schedule, moment: str, open_: bool, end: str) -> None:
+    schedule: Schedule, moment: str, open_: bool, end: str
+) -> None:
     assert schedule.open(at(moment)) is open_
     assert schedule.segment(at(moment)) == (open_, at(moment), at(end))
 
@@ -96,8 +100,12 @@ def test_a_schedule_without_bounds_is_always_open() -> None:
     assert Schedule().segment(at("2026-05-01T00:00")) == (True, at("2026-05-01T00:00"), NEVER)
 
 
-_spans = st.lists(st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda s: s[0] != s[1])
-                  .map(lambda s: f"{s[0]:02}:00-{s[1]:02}:30"), max_size=2)
+_spans = st.lists(
+    st.tuples(st.integers(0, 23), st.integers(0, 23))
+    .filter(lambda s: s[0] != s[1])
+    .map(lambda s: f"{s[0]:02}:00-{s[1]:02}:30"),
+    max_size=2,
+)
 _days = st.lists(st.sampled_from(["mon", "wed", "sun"]), max_size=2, unique=True)
 
 
@@ -117,13 +125,24 @@ def test_between_two_edges_a_schedule_never_changes(hours: list[str], days: list
 
 
 _names = st.sampled_from("abc")
-_numbers = st.recursive(st.integers(0, 4).map(str) | _names, lambda inner: st.one_of(
-    st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
-    inner.map(lambda t: f"-{t}"), st.tuples(inner, inner).map(lambda t: f"max({t[0]}, {t[1]})")), max_leaves=4)
+_numbers = st.recursive(
+    st.integers(0, 4).map(str) | _names,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        inner.map(lambda t: f"-{t}"),
+        st.tuples(inner, inner).map(lambda t: f"max({t[0]}, {t[1]})"),
+    ),
+    max_leaves=4,
+)
 _comparisons = st.tuples(_numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), _numbers).map(" ".join)
-_conditions = st.recursive(_comparisons, lambda inner: st.one_of(
-    st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
-    inner.map(lambda t: f"(not {t})")), max_leaves=5).filter(lambda t: any(name in t for name in ("a", "b", "c")))
+_conditions = st.recursive(
+    _comparisons,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        inner.map(lambda t: f"(not {t})"),
+    ),
+    max_leaves=5,
+).filter(lambda t: any(name in t for name in ("a", "b", "c")))
 _some = st.fixed_dictionaries({name: st.integers(-1, 5).map(float) for name in "abc"})
 
 
@@ -150,7 +169,8 @@ def test_with_all_values_known_a_condition_means_what_python_means(text: str, va
 
 @given(_conditions, _some, _some, st.sets(_names))
 def test_what_a_condition_needs_decides_it_whatever_the_rest_becomes(
-        text: str, values: dict[str, float], others: dict[str, float], unknown: set[str]) -> None:
+    text: str, values: dict[str, float], others: dict[str, float], unknown: set[str]
+) -> None:
     condition = _expression(text)
     if condition is None:
         return
@@ -177,10 +197,34 @@ def test_what_is_not_known_makes_unknown_only_what_needs_it() -> None:
     assert Expression("not a > 1")({"a": None}) is None
 
 
-@pytest.mark.parametrize("text", ["a", "a >", "a > b.c", "a[0] > 1", "f(a) > 1", "a > 'x'", "a is b", "a in b",
-                                  "(lambda: a) > 1", "a > 1 if b else c", "a ** 2 > 1", "abs(a, b) > 1", "max(a) > 1",
-                                  "a > True", "1 > 0", "", "a > 1e999", "-" * 2000 + "a > 1", "(" * 300 + "a > 1",
-                                  "a > 1 and", "a := 1", "min(*a) > 1", "a > 1; b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a >",
+        "a > b.c",
+        "a[0] > 1",
+        "f(a) > 1",
+        "a > 'x'",
+        "a is b",
+        "a in b",
+        "(lambda: a) > 1",
+        "a > 1 if b else c",
+        "a ** 2 > 1",
+        "abs(a, b) > 1",
+        "max(a) > 1",
+        "a > True",
+        "1 > 0",
+        "",
+        "a > 1e999",
+        "-" * 2000 + "a > 1",
+        "(" * 300 + "a > 1",
+        "a > 1 and",
+        "a := 1",
+        "min(*a) > 1",
+        "a > 1; b",
+    ],
+)
 def test_anything_but_a_condition_over_numbers_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Expression(text)
@@ -226,24 +270,37 @@ def test_nothing_outside_the_box_of_a_fence_is_in_it_or_at_its_edge() -> None:
 
 
 @settings(max_examples=200)
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=1, max_size=40), st.sampled_from([0, 3]),
-       st.sets(st.integers(0, 40), max_size=5))
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=1, max_size=40),
+    st.sampled_from([0, 3]),
+    st.sets(st.integers(0, 40), max_size=5),
+)
 def test_rows_are_judged_once_and_in_order_of_time_and_the_rest_is_counted(
-        rows: list[tuple[int, int]], lateness: int, cuts: set[int]) -> None:
+    rows: list[tuple[int, int]], lateness: int, cuts: set[int]
+) -> None:
     order = Order(4, np.ones(4, bool), lateness * SECOND_US)
     judged: list[tuple[int, int, float]] = []
     bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     for begin, end in pairwise(bounds):
         part = rows[begin:end]
-        batch = observations([(s, t, i) for i, (s, t) in enumerate(part, begin)], received=range(begin, end),
-                             seq=begin + 1)
+        batch = observations(
+            [(s, t, i) for i, (s, t) in enumerate(part, begin)], received=range(begin, end), seq=begin + 1
+        )
         groups = order.push(batch, np.arange(len(part)))
         if groups is not None:
-            judged += zip(groups.rows.datastream.tolist(), groups.rows.time.tolist(),  # type: ignore[union-attr]
-                          groups.rows.result.tolist(), strict=True)  # type: ignore[union-attr]
+            judged += zip(
+                groups.rows.datastream.tolist(),
+                groups.rows.time.tolist(),  # type: ignore[union-attr]
+                groups.rows.result.tolist(),
+                strict=True,
+            )  # type: ignore[union-attr]
     if (groups := order.tick(2**60)) is not None:
-        judged += zip(groups.rows.datastream.tolist(), groups.rows.time.tolist(),  # type: ignore[union-attr]
-                      groups.rows.result.tolist(), strict=True)  # type: ignore[union-attr]
+        judged += zip(
+            groups.rows.datastream.tolist(),
+            groups.rows.time.tolist(),  # type: ignore[union-attr]
+            groups.rows.result.tolist(),
+            strict=True,
+        )  # type: ignore[union-attr]
     for series in (1, 2, 3):
         times = [time for s, time, _ in judged if s == series]
         assert times == sorted(set(times))

@@ -37,7 +37,10 @@ async def test_every_version_of_a_rule_is_kept_with_who_and_when(records: Record
         versions = await rule_history(connection, "r")
         current = (await stored_rules(connection))[0]
     assert [(v.version, v.changed_by, v.enabled) for v in versions] == [
-        (3, "chi", False), (2, "binh", True), (1, "an", True)]
+        (3, "chi", False),
+        (2, "binh", True),
+        (1, "an", True),
+    ]
     assert versions[0].body == versions[1].body == body(2).strip() + "\n"
     assert "# metres" in versions[2].body
     assert current == versions[0]
@@ -90,14 +93,20 @@ async def test_rules_of_files_and_records_are_in_force_together(settings: Settin
         assert [rule.name for rule in await load_rules(settings, connection)] == ["one", "three", "two"]
         gathered = await gather_rules(settings, connection)
     assert {one.rule.name: one.rule.enabled for one in gathered.rules} == {
-        "four": False, "off": False, "one": True, "three": True, "two": True}
+        "four": False,
+        "off": False,
+        "one": True,
+        "three": True,
+        "two": True,
+    }
     assert gathered.find("one").origin.endswith("a.toml")
     with pytest.raises(NotFoundError):
         gathered.find("nobody")
 
 
 async def test_of_two_rules_with_one_name_the_record_wins_and_then_the_first_file(
-        settings: Settings, records: Records) -> None:
+    settings: Settings, records: Records
+) -> None:
     settings.rules_dir.mkdir()
     (settings.rules_dir / "a.toml").write_text(body(1, "one") + body(2, "two"))
     (settings.rules_dir / "b.toml").write_text(body(3, "two"))
@@ -119,7 +128,11 @@ async def test_a_broken_file_is_reported_and_stops_nothing_else(settings: Settin
         assert [rule.name for rule in await load_rules(settings, connection)] == ["good"]
         problems = (await gather_rules(settings, connection)).problems
     assert [(p.file, p.line, p.column) for p in problems] == [
-        ("broken.toml", 1, 7), ("bytes.toml", 2, 3), ("folder.toml", 1, 1), ("good.toml", 14, 1)]
+        ("broken.toml", 1, 7),
+        ("bytes.toml", 2, 3),
+        ("folder.toml", 1, 1),
+        ("good.toml", 14, 1),
+    ]
 
 
 async def test_a_rule_in_a_file_is_switched_there(settings: Settings, records: Records) -> None:

@@ -13,7 +13,7 @@ from rule_world import rule_text
 from thap.detect.detector import Severity
 from thap.detect.positions import positions
 from thap.detect.rules import Combined, Geofence, Silence, Threshold
-from thap.detect.ruletext import body_of, examples, parse_rules, read_rules
+from thap.detect.ruletext import bodies_of, examples, parse_rules, read_rules
 from thap.kernel.clock import MINUTE_US
 from thap.kernel.errors import RuleError
 from thap.observe.kinds import Kind
@@ -28,8 +28,9 @@ def problem(text: str) -> tuple[int, int, str, str]:
 
 
 def test_a_rule_is_read_with_its_lengths_of_time_and_severities() -> None:
-    rule = read_rules(rule_text("threshold", LEVEL + 'above = 2\non_delay = "1h30m"\n'
-                                'levels = [{ severity = "critical", above = 3 }]'))[0]
+    rule = read_rules(
+        rule_text("threshold", LEVEL + 'above = 2\non_delay = "1h30m"\nlevels = [{ severity = "critical", above = 3 }]')
+    )[0]
     assert isinstance(rule, Threshold)
     assert (rule.above, rule.on_delay, rule.severity) == (2.0, 90 * MINUTE_US, Severity.LOW)
     assert rule.levels[0].severity is Severity.CRITICAL
@@ -49,8 +50,12 @@ def test_a_typo_in_a_field_is_shown_with_line_column_and_the_field_meant() -> No
 
 def test_a_typo_inside_an_inline_table_is_shown_where_it_stands() -> None:
     assert problem(rule_text("threshold", 'select = { property = "level", tihng = "a" }\nabove = 1')) == (
-        6, 32, "select.tihng", "unknown field `tihng`; did you mean `thing`? allowed: datastream, mover, property, "
-        "thing, kind, domain, commune")
+        6,
+        32,
+        "select.tihng",
+        "unknown field `tihng`; did you mean `thing`? allowed: datastream, mover, property, "
+        "thing, kind, domain, commune",
+    )
 
 
 def test_a_typo_in_a_word_is_shown_with_what_is_allowed() -> None:
@@ -63,8 +68,9 @@ def test_a_typo_in_a_word_is_shown_with_what_is_allowed() -> None:
 
 
 def test_a_mistake_in_a_level_is_shown_at_that_level() -> None:
-    body = LEVEL + ('above = 2\nlevels = [\n  { severity = "high", above = 3 },\n'
-                    '  { severity = "critical", above = 2.5 },\n]')
+    body = LEVEL + (
+        'above = 2\nlevels = [\n  { severity = "high", above = 3 },\n  { severity = "critical", above = 2.5 },\n]'
+    )
     assert problem(rule_text("threshold", body))[:3] == (10, 28, "levels.1.above")
     tables = LEVEL + 'above = 2\n[[rule.levels]]\nseverity = "high"\nbelow = 1'
     assert problem(rule_text("threshold", tables))[:3] == (10, 1, "levels.0.below")
@@ -76,51 +82,62 @@ def test_toml_that_cannot_be_read_is_shown_with_line_and_column() -> None:
     assert problem('[[rule]]\nname = "')[0] == 2
 
 
-@pytest.mark.parametrize(("kind", "body", "field"), [
-    ("threshold", LEVEL, ""),
-    ("threshold", LEVEL + "above = 1\nbelow = 0", "below"),
-    ("threshold", LEVEL + "above = nan", "above"),
-    ("threshold", LEVEL + "above = inf", "above"),
-    ("threshold", LEVEL + 'above = "1"', "above"),
-    ("threshold", LEVEL + "above = true", "above"),
-    ("threshold", LEVEL + "above = 1\ndeadband = -1", "deadband"),
-    ("threshold", LEVEL + "outside = [2, 1]", "outside"),
-    ("threshold", LEVEL + "outside = [1, 2]\ndeadband = 0.5", "deadband"),
-    ("threshold", LEVEL + "inside = 3", "inside"),
-    ("threshold", "above = 1", "select"),
-    ("threshold", "select = {}\nabove = 1", "select"),
-    ("threshold", 'select = { property = "" }\nabove = 1', "select.property"),
-    ("threshold", 'select = { mover = "*" }\nabove = 1', "select.mover"),
-    ("threshold", LEVEL + 'above = 1\non_delay = "soon"', "on_delay"),
-    ("threshold", LEVEL + "above = 1\non_delay = 5", "on_delay"),
-    ("threshold", LEVEL + 'above = 1\nschedule = { hours = ["7-9"] }', "schedule.hours"),
-    ("threshold", LEVEL + 'above = 1\nschedule = { weekdays = ["monday"] }', "schedule.weekdays"),
-    ("threshold", LEVEL + 'above = 1\nschedule = { months = [13] }', "schedule.months.0"),
-    ("threshold", LEVEL + 'above = 1\nschedule = { season = "02-30..03-01" }', "schedule.season"),
-    ("rate", LEVEL + "rise = 1", "window"),
-    ("rate", LEVEL + 'rise = 0\nwindow = "1h"', "rise"),
-    ("rate", LEVEL + 'rise = 1\nwindow = "1h"\ndeadband = 1', "deadband"),
-    ("rate", LEVEL + 'rise = 1\nwindow = "0s"', "window"),
-    ("silence", LEVEL + 'no_data_for = "1h"\non_delay = "1m"', "on_delay"),
-    ("geofence", 'select = { mover = "*" }\nmode = "inside"', "area"),
-    ("geofence", 'select = { mover = "*" }\nmode = "around"\narea = "x"', "mode"),
-    ("geofence", 'select = { mover = "*" }\nmode = "dwell"\narea = "x"', "dwell"),
-    ("geofence", 'select = { thing = "a" }\nmode = "inside"\narea = "x"', "select.thing"),
-    ("geofence", 'select = { mover = "*" }\nmode = "inside"\narea = { type = "Point", coordinates = [1, 2] }', "area"),
-    ("geofence", 'select = { mover = "*" }\nmode = "inside"\narea = { lon = 200, lat = 1, radius_m = 5 }', "area"),
-    ("geofence", 'select = { mover = "*" }\nmode = "inside"\narea = { type = "Polygon", '
-     'coordinates = [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]] }', "area"),
-    ("n_of_m", LEVEL + "above = 1\nn = 2", ""),
-    ("n_of_m", LEVEL + "above = 1\nn = 4\nm = 3", "n"),
-    ("n_of_m", LEVEL + "above = 1\nn = 1\nm = 63", "m"),
-    ("n_of_m", LEVEL + 'above = 1\nn = 1\nm = 3\ngroup = "thing"', "group"),
-    ("combined", 'select = { thing = "*" }\nwhen = "level"', "when"),
-    ("combined", 'select = { thing = "*" }\nwhen = "1 < 2"', "when"),
-    ("combined", 'select = { thing = "*" }\nwhen = "__import__(\'os\').system(\'x\') > 1"', "when"),
-    ("combined", 'select = { thing = "*" }\nwhen = "level.real > 1"', "when"),
-    ("combined", 'select = { thing = "*" }\nwhen = "level > 1"\nmax_age = { rain = "1h" }', "max_age"),
-    ("combined", LEVEL + 'when = "level > 1"', "select.property"),
-])
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("threshold", LEVEL, ""),
+        ("threshold", LEVEL + "above = 1\nbelow = 0", "below"),
+        ("threshold", LEVEL + "above = nan", "above"),
+        ("threshold", LEVEL + "above = inf", "above"),
+        ("threshold", LEVEL + 'above = "1"', "above"),
+        ("threshold", LEVEL + "above = true", "above"),
+        ("threshold", LEVEL + "above = 1\ndeadband = -1", "deadband"),
+        ("threshold", LEVEL + "outside = [2, 1]", "outside"),
+        ("threshold", LEVEL + "outside = [1, 2]\ndeadband = 0.5", "deadband"),
+        ("threshold", LEVEL + "inside = 3", "inside"),
+        ("threshold", "above = 1", "select"),
+        ("threshold", "select = {}\nabove = 1", "select"),
+        ("threshold", 'select = { property = "" }\nabove = 1', "select.property"),
+        ("threshold", 'select = { mover = "*" }\nabove = 1', "select.mover"),
+        ("threshold", LEVEL + 'above = 1\non_delay = "soon"', "on_delay"),
+        ("threshold", LEVEL + "above = 1\non_delay = 5", "on_delay"),
+        ("threshold", LEVEL + 'above = 1\nschedule = { hours = ["7-9"] }', "schedule.hours"),
+        ("threshold", LEVEL + 'above = 1\nschedule = { weekdays = ["monday"] }', "schedule.weekdays"),
+        ("threshold", LEVEL + "above = 1\nschedule = { months = [13] }", "schedule.months.0"),
+        ("threshold", LEVEL + 'above = 1\nschedule = { season = "02-30..03-01" }', "schedule.season"),
+        ("rate", LEVEL + "rise = 1", "window"),
+        ("rate", LEVEL + 'rise = 0\nwindow = "1h"', "rise"),
+        ("rate", LEVEL + 'rise = 1\nwindow = "1h"\ndeadband = 1', "deadband"),
+        ("rate", LEVEL + 'rise = 1\nwindow = "0s"', "window"),
+        ("silence", LEVEL + 'no_data_for = "1h"\non_delay = "1m"', "on_delay"),
+        ("geofence", 'select = { mover = "*" }\nmode = "inside"', "area"),
+        ("geofence", 'select = { mover = "*" }\nmode = "around"\narea = "x"', "mode"),
+        ("geofence", 'select = { mover = "*" }\nmode = "dwell"\narea = "x"', "dwell"),
+        ("geofence", 'select = { thing = "a" }\nmode = "inside"\narea = "x"', "select.thing"),
+        (
+            "geofence",
+            'select = { mover = "*" }\nmode = "inside"\narea = { type = "Point", coordinates = [1, 2] }',
+            "area",
+        ),
+        ("geofence", 'select = { mover = "*" }\nmode = "inside"\narea = { lon = 200, lat = 1, radius_m = 5 }', "area"),
+        (
+            "geofence",
+            'select = { mover = "*" }\nmode = "inside"\narea = { type = "Polygon", '
+            "coordinates = [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]] }",
+            "area",
+        ),
+        ("n_of_m", LEVEL + "above = 1\nn = 2", ""),
+        ("n_of_m", LEVEL + "above = 1\nn = 4\nm = 3", "n"),
+        ("n_of_m", LEVEL + "above = 1\nn = 1\nm = 63", "m"),
+        ("n_of_m", LEVEL + 'above = 1\nn = 1\nm = 3\ngroup = "thing"', "group"),
+        ("combined", 'select = { thing = "*" }\nwhen = "level"', "when"),
+        ("combined", 'select = { thing = "*" }\nwhen = "1 < 2"', "when"),
+        ("combined", "select = { thing = \"*\" }\nwhen = \"__import__('os').system('x') > 1\"", "when"),
+        ("combined", 'select = { thing = "*" }\nwhen = "level.real > 1"', "when"),
+        ("combined", 'select = { thing = "*" }\nwhen = "level > 1"\nmax_age = { rain = "1h" }', "max_age"),
+        ("combined", LEVEL + 'when = "level > 1"', "select.property"),
+    ],
+)
 def test_a_rule_that_does_not_hold_together_is_refused_at_its_field(kind: str, body: str, field: str) -> None:
     assert problem(rule_text(kind, body))[2] == field
 
@@ -134,22 +151,28 @@ def test_names_are_checked_and_unique_within_a_file() -> None:
 
 
 def test_a_mistake_in_one_rule_leaves_the_others_standing() -> None:
-    parsed = parse_rules(rule_text("threshold", LEVEL + "above = x") .replace("x\n", "1\nboo = 1\n")
-                         + rule_text("threshold", LEVEL + "above = 1", name="good"))
+    parsed = parse_rules(
+        rule_text("threshold", LEVEL + "above = x").replace("x\n", "1\nboo = 1\n")
+        + rule_text("threshold", LEVEL + "above = 1", name="good")
+    )
     assert [rule.name for rule in parsed.rules] == ["good"]
     assert [p.rule for p in parsed.problems] == ["r"]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "rules = []\n", "rule = 3\n", "[rule]\nname = 'a'\n",
-                                  "\x00", "a" * 1_000_001])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "rules = []\n", "rule = 3\n", "[rule]\nname = 'a'\n", "\x00", "a" * 1_000_001]
+)
 def test_text_without_a_rule_is_refused(text: str) -> None:
     assert parse_rules(text).problems
 
 
 def test_one_rule_is_cut_out_of_a_file_with_its_comments() -> None:
-    text = "# all\n" + rule_text("threshold", LEVEL + "above = 1  # metres", name="a") \
+    text = (
+        "# all\n"
+        + rule_text("threshold", LEVEL + "above = 1  # metres", name="a")
         + rule_text("threshold", LEVEL + "above = 2", name="b")
-    part = body_of(text, "a")
+    )
+    part = bodies_of(text)["a"]
     assert "# metres" in part
     assert [rule.name for rule in read_rules(part)] == ["a"]
 
@@ -163,8 +186,14 @@ def test_silence_watches_what_it_selects() -> None:
 
 def test_what_does_not_change_the_judgement_does_not_change_the_fingerprint() -> None:
     base = rule_text("threshold", LEVEL + 'above = 1\nsource = "a"')
-    one, other, third = (read_rules(text)[0] for text in (
-        base, base.replace('"a"', '"b"').replace("Trial", "Other"), base.replace("above = 1", "above = 1.5")))
+    one, other, third = (
+        read_rules(text)[0]
+        for text in (
+            base,
+            base.replace('"a"', '"b"').replace("Trial", "Other"),
+            base.replace("above = 1", "above = 1.5"),
+        )
+    )
     assert one.fingerprint == other.fingerprint != third.fingerprint
 
 
@@ -183,13 +212,15 @@ def test_every_example_is_sound_and_names_its_source() -> None:
 
 _keys = st.text("abcdef-_", min_size=1, max_size=5) | st.text("aå .'\"\\\n", min_size=1, max_size=4)
 _leaves = st.integers() | st.booleans() | st.text("ab'\"\\]}=#,\n ", max_size=8) | st.dates()
-_values = st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3)
-                       | st.dictionaries(_keys, inner, max_size=3), max_leaves=8)
+_values = st.recursive(
+    _leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3), max_leaves=8
+)
 
 
 @given(st.lists(st.dictionaries(_keys, _values, max_size=4), max_size=3), st.dictionaries(_keys, _values, max_size=3))
-def test_every_key_of_a_text_has_a_position_at_which_it_stands(tables: list[dict[str, object]],
-                                                               other: dict[str, object]) -> None:
+def test_every_key_of_a_text_has_a_position_at_which_it_stands(
+    tables: list[dict[str, object]], other: dict[str, object]
+) -> None:
     text = tomlkit.dumps({"other": other, "rule": tables}) if tables else tomlkit.dumps({"other": other})
     body = tomllib.loads(text)
     found = positions(text)
@@ -198,7 +229,7 @@ def test_every_key_of_a_text_has_a_position_at_which_it_stands(tables: list[dict
     def walk(value: object, path: tuple[str | int, ...]) -> None:
         if path:
             line, column = found[path]
-            here = lines[line - 1][column - 1:]
+            here = lines[line - 1][column - 1 :]
             if isinstance(path[-1], str) and not here.startswith("["):
                 assert here.startswith((path[-1], '"', "'"))
         if isinstance(value, dict):

@@ -67,8 +67,9 @@ def test_two_domains_of_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -
         domains()
 
 
-@pytest.mark.parametrize("given", [{"name": "Big"}, {"name": "a b"}, {"name": ""}, {"title": {"vi": "Rừng"}},
-                                   {"rules": "rules.toml"}])
+@pytest.mark.parametrize(
+    "given", [{"name": "Big"}, {"name": "a b"}, {"name": ""}, {"title": {"vi": "Rừng"}}, {"rules": "rules.toml"}]
+)
 def test_a_domain_that_does_not_hold_together_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         Domain(**{"name": "forest", "title": {"vi": "Rừng", "en": "Forest"}, **given})

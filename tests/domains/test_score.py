@@ -12,8 +12,16 @@ M = MINUTE_US
 
 
 def event(start: int, end: int, **more: object) -> Truth:
-    return Truth(**{"condition": "c", "source": "s", "start": start * M, "end": end * M,  # type: ignore[arg-type]
-                    "severity": Severity.LOW, **more})
+    return Truth(
+        **{
+            "condition": "c",
+            "source": "s",
+            "start": start * M,
+            "end": end * M,  # type: ignore[arg-type]
+            "severity": Severity.LOW,
+            **more,
+        }
+    )
 
 
 def alarm(begin: int, end: int | None = None, source: str = "s") -> Raised:
@@ -57,8 +65,10 @@ def test_nothing_planted_and_nothing_raised_is_no_score() -> None:
 
 
 def test_wall_time_is_turned_into_event_time_by_the_pace_of_its_segment() -> None:
-    segments = [Segment(1000 * SECOND_US, 0, 60.0, 1010 * SECOND_US),
-                Segment(2000 * SECOND_US, 600 * SECOND_US, 1.0, 2100 * SECOND_US)]
+    segments = [
+        Segment(1000 * SECOND_US, 0, 60.0, 1010 * SECOND_US),
+        Segment(2000 * SECOND_US, 600 * SECOND_US, 1.0, 2100 * SECOND_US),
+    ]
     assert event_time(segments, 1005 * SECOND_US) == 300 * SECOND_US
     assert event_time(segments, 2050 * SECOND_US) == 650 * SECOND_US
     assert event_time(segments, 1500 * SECOND_US, 5 * SECOND_US) is None
@@ -66,7 +76,17 @@ def test_wall_time_is_turned_into_event_time_by_the_pace_of_its_segment() -> Non
 
 
 def test_alarms_are_gathered_from_raise_to_clear_with_the_highest_severity() -> None:
-    made = gather([(1, "s", "c", Action.RAISE, 2), (2, "s", "c", Action.ESCALATE, 4), (3, "s", "c", "acknowledge", 4),
-                   (4, "s", "c", Action.DOWNGRADE, 2), (5, "s", "c", Action.CLEAR, 2), (6, "s", "c", Action.RAISE, 2)])
+    made = gather(
+        [
+            (1, "s", "c", Action.RAISE, 2),
+            (2, "s", "c", Action.ESCALATE, 4),
+            (3, "s", "c", "acknowledge", 4),
+            (4, "s", "c", Action.DOWNGRADE, 2),
+            (5, "s", "c", Action.CLEAR, 2),
+            (6, "s", "c", Action.RAISE, 2),
+        ]
+    )
     assert [(one.begin, one.end, one.severity) for one in made] == [
-        (1, 5, Severity.CRITICAL), (6, None, Severity.MEDIUM)]
+        (1, 5, Severity.CRITICAL),
+        (6, None, Severity.MEDIUM),
+    ]

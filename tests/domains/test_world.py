@@ -53,10 +53,15 @@ def test_however_time_is_cut_the_records_are_the_same(begin: int, cuts: list[int
     parts = [world.observations(a, b) for a, b in itertools.pairwise(edges)]
     moves = [world.positions(a, b) for a, b in itertools.pairwise(edges)]
     assert sorted(zip(whole.keys, whole.times.tolist(), whole.results.tolist(), strict=True)) == sorted(
-        row for part in parts for row in zip(part.keys, part.times.tolist(), part.results.tolist(), strict=True))
-    assert sorted(zip(fixes.keys, fixes.times.tolist(), fixes.lons.tolist(), fixes.lats.tolist(), strict=True)) == \
-        sorted(row for part in moves for row in zip(part.keys, part.times.tolist(), part.lons.tolist(),
-                                                    part.lats.tolist(), strict=True))
+        row for part in parts for row in zip(part.keys, part.times.tolist(), part.results.tolist(), strict=True)
+    )
+    assert sorted(
+        zip(fixes.keys, fixes.times.tolist(), fixes.lons.tolist(), fixes.lats.tolist(), strict=True)
+    ) == sorted(
+        row
+        for part in moves
+        for row in zip(part.keys, part.times.tolist(), part.lons.tolist(), part.lats.tolist(), strict=True)
+    )
 
 
 def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
@@ -93,24 +98,40 @@ def test_no_vessel_jumps() -> None:
 def test_each_kind_of_event_is_planted_every_day() -> None:
     planted = {event.condition for event in world_of(1).truth(START, START + DAY_US)}
     assert planted >= {name for domain in domains().values() for name in domain.read_rules()} - {
-        "water.flood_tan_chau", "water.flood_cao_lanh", "water.flood_my_thuan", "water.flood_my_tho"}
+        "water.flood_tan_chau",
+        "water.flood_cao_lanh",
+        "water.flood_my_thuan",
+        "water.flood_my_tho",
+    }
     floods = {event.condition for event in world_of(1).truth(START, START + 2 * DAY_US) if "flood" in event.condition}
     assert len(floods) == 4
 
 
 def test_severities_of_all_steps_are_planted() -> None:
-    reached = {(event.condition, event.severity.name) for seed in range(1, 5)
-               for event in world_of(seed).truth(START, START + 3 * DAY_US) if event.certain}
+    reached = {
+        (event.condition, event.severity.name)
+        for seed in range(1, 5)
+        for event in world_of(seed).truth(START, START + 3 * DAY_US)
+        if event.certain
+    }
     flood = {severity for condition, severity in reached if condition.startswith("water.flood")}
     assert flood == {"MEDIUM", "HIGH", "CRITICAL"}
-    assert {("rice.planthopper_catch", "MEDIUM"), ("rice.planthopper_catch", "HIGH"),
-            ("water.salinity", "MEDIUM"), ("water.salinity", "HIGH"), ("water.pm25", "HIGH")} <= reached
+    assert {
+        ("rice.planthopper_catch", "MEDIUM"),
+        ("rice.planthopper_catch", "HIGH"),
+        ("water.salinity", "MEDIUM"),
+        ("water.salinity", "HIGH"),
+        ("water.pm25", "HIGH"),
+    } <= reached
 
 
 def test_something_certain_happens_in_the_first_hour() -> None:
     for seed in range(1, 8):
-        soon = [event for event in world_of(seed).truth(START, START + HOUR_US)
-                if event.certain and event.start + event.on_delay <= START + 50 * MINUTE_US]
+        soon = [
+            event
+            for event in world_of(seed).truth(START, START + HOUR_US)
+            if event.certain and event.start + event.on_delay <= START + 50 * MINUTE_US
+        ]
         assert len(soon) >= 2, seed
 
 
@@ -153,11 +174,13 @@ def test_near_misses_are_there_and_raise_nothing() -> None:
     truth = world.truth(START, START + 3 * DAY_US)
     quiet = [event for event in truth if event.source == level.key and event.condition == "water.flood_cao_lanh"]
     near = times[(values > 1.82) & (values < 1.85)]
-    assert any(not any(event.start - HOUR_US <= time <= event.end + HOUR_US for event in quiet)
-               for time in near.tolist())
+    assert any(
+        not any(event.start - HOUR_US <= time <= event.end + HOUR_US for event in quiet) for time in near.tolist()
+    )
 
 
 # Parts
+
 
 @given(st.integers(0, 2**32), st.integers(0, 100))
 def test_episodes_do_not_depend_on_the_stretch_asked_for(seed: int, hour: int) -> None:

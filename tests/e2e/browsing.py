@@ -28,8 +28,12 @@ class Running:
 
     def say(self, **results: float) -> None:
         """Send one observation of each station's water level."""
-        answer = self.api.post("/api/v1/observations", json=[
-            {"datastream": f"{name.replace('_', '-')}/level", "result": result} for name, result in results.items()])
+        answer = self.api.post(
+            "/api/v1/observations",
+            json=[
+                {"datastream": f"{name.replace('_', '-')}/level", "result": result} for name, result in results.items()
+            ],
+        )
         assert answer.is_success, answer.text
 
     def alarms(self, state: str) -> list[dict[str, Any]]:

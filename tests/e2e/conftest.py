@@ -19,8 +19,13 @@ select = { property = "water_level" }
 above = 2.0
 severity = "critical"
 """
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +35,22 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (data / "rules" / "test.toml").write_text(RULES)
     with centre("--durability", "process", data=data) as made, made.client() as api:
         assert made.run is not None
-        api.post("/api/v1/things", json={"things": [
-            {"name": f"tram-{number}", "title": f"Trạm {number}", "domain": "water", "lon": 105.4 + number / 10,
-             "lat": 10.4, "datastreams": [{"name": "level", "property": "water_level", "unit": "m"}]}
-            for number in range(1, 6)]}).raise_for_status()
+        api.post(
+            "/api/v1/things",
+            json={
+                "things": [
+                    {
+                        "name": f"tram-{number}",
+                        "title": f"Trạm {number}",
+                        "domain": "water",
+                        "lon": 105.4 + number / 10,
+                        "lat": 10.4,
+                        "datastreams": [{"name": "level", "property": "water_level", "unit": "m"}],
+                    }
+                    for number in range(1, 6)
+                ]
+            },
+        ).raise_for_status()
         yield Running(made.run.http, made.run.token, api)
 
 
@@ -54,18 +71,26 @@ def open_page(browser: Browser, running: Running) -> Iterator[Callable[..., Scre
     """Opens the page, signed in unless told otherwise; afterwards nothing may have gone wrong on it."""
     opened: list[Screen] = []
 
-    def open_(*, width: int = 1440, height: int = 900, theme: str = "dark", language: str = "vi",
-              signed_in: bool = True) -> Screen:
+    def open_(
+        *, width: int = 1440, height: int = 900, theme: str = "dark", language: str = "vi", signed_in: bool = True
+    ) -> Screen:
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
         screen = Screen(page)
         opened.append(screen)
         page.on("pageerror", lambda error: screen.faults.append(str(error)))
-        page.on("console", lambda message: screen.faults.append(message.text)
-                if message.type in ("error", "warning") else None)
-        page.on("request", lambda request: screen.faults.append(f"asked {request.url}")
-                if not request.url.startswith(running.http) else None)
-        page.add_init_script(f"localStorage.setItem('thap-theme', '{theme}');"
-                             f"localStorage.setItem('thap-language', '{language}')")
+        page.on(
+            "console",
+            lambda message: screen.faults.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on(
+            "request",
+            lambda request: (
+                screen.faults.append(f"asked {request.url}") if not request.url.startswith(running.http) else None
+            ),
+        )
+        page.add_init_script(
+            f"localStorage.setItem('thap-theme', '{theme}');localStorage.setItem('thap-language', '{language}')"
+        )
         page.goto(running.link if signed_in else running.http)
         if signed_in:
             page.wait_for_selector("#link[data-state=live]")

@@ -38,15 +38,31 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentreProcess]:
     (data / "rules" / "test.toml").write_text(RULES, "utf-8")
     with centre("--durability", "process", data=data) as made:
         with made.client() as client:
-            client.post("/api/v1/things", json={"things": [
-                {"name": "tram", "domain": "water", "lon": 105.6, "lat": 10.4,
-                 "datastreams": [{"name": "level", "property": "water_level", "unit": "m"}]}]}).raise_for_status()
+            client.post(
+                "/api/v1/things",
+                json={
+                    "things": [
+                        {
+                            "name": "tram",
+                            "domain": "water",
+                            "lon": 105.6,
+                            "lat": 10.4,
+                            "datastreams": [{"name": "level", "property": "water_level", "unit": "m"}],
+                        }
+                    ]
+                },
+            ).raise_for_status()
         yield made
 
 
 def thap(*words: str, data: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", "thap", *words, "--data", str(data)], capture_output=True, text=True,
-                          timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "thap", *words, "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -71,15 +87,19 @@ def alarms(up: CentreProcess, source: str) -> list[dict[str, Any]]:
 
 def post(up: CentreProcess, *rows: tuple[str, float, float]) -> dict[str, Any]:
     with up.client() as client:
-        answer = client.post("/api/v1/observations", json=[
-            {"datastream": key, "at": at, "result": result} for key, at, result in rows])
+        answer = client.post(
+            "/api/v1/observations", json=[{"datastream": key, "at": at, "result": result} for key, at, result in rows]
+        )
         answer.raise_for_status()
         return dict(answer.json())
 
 
 def count(up: CentreProcess, key: str) -> int:
-    return int(up.query("SELECT count(*) AS n FROM observations JOIN datastreams USING (datastream) "
-                        f"WHERE key = '{key}'")[0]["n"])
+    return int(
+        up.query(f"SELECT count(*) AS n FROM observations JOIN datastreams USING (datastream) WHERE key = '{key}'")[0][
+            "n"
+        ]
+    )
 
 
 def test_an_observation_raises_and_clears_an_alarm_and_lies_in_history(up: CentreProcess) -> None:
@@ -97,7 +117,9 @@ def test_an_observation_raises_and_clears_an_alarm_and_lies_in_history(up: Centr
 
 
 def test_an_alarm_is_seen_on_the_event_stream_after_an_mqtt_message(up: CentreProcess) -> None:
-    made = json.loads(thap("tokens", "create", "e2e-device", "--mqtt", "--scope", "write", "--json", data=up.data).stdout)
+    made = json.loads(
+        thap("tokens", "create", "e2e-device", "--mqtt", "--scope", "write", "--json", data=up.data).stdout
+    )
     assert up.run is not None
     host, _, port = up.run.mqtt.partition(":")
     with up.client() as client, client.stream("GET", "/api/v1/stream", params={"kinds": "alarm"}) as stream:
@@ -120,8 +142,12 @@ def test_an_alarm_is_seen_on_the_event_stream_after_an_mqtt_message(up: CentrePr
 def test_kill_9_of_a_process_loses_nothing_and_doubles_nothing(up: CentreProcess, role: str) -> None:
     key = f"killed-{role}/level"
     with up.client() as client:
-        client.post("/api/v1/things", json={"things": [
-            {"name": f"killed-{role}", "datastreams": [{"name": "level", "property": "water_level"}]}]}).raise_for_status()
+        client.post(
+            "/api/v1/things",
+            json={
+                "things": [{"name": f"killed-{role}", "datastreams": [{"name": "level", "property": "water_level"}]}]
+            },
+        ).raise_for_status()
     start = time.time() - 3600
     sent = 0
     for turn in range(30):
@@ -170,16 +196,18 @@ def test_two_centres_run_beside_each_other(up: CentreProcess, tmp_path: Path) ->
         with second.client() as client:
             assert client.get("/api/v1/things").json()["items"] == []
         assert second.run is not None and up.run is not None
-        with httpx.Client(base_url=second.run.http, headers={"Authorization": f"Bearer {up.run.token}"},
-                          trust_env=False) as stranger:
+        with httpx.Client(
+            base_url=second.run.http, headers={"Authorization": f"Bearer {up.run.token}"}, trust_env=False
+        ) as stranger:
             assert stranger.get("/api/v1/things").status_code == 401
 
 
 def test_after_kill_9_of_everything_it_starts_again_with_all_it_had(tmp_path: Path) -> None:
     with centre("--durability", "process", data=tmp_path / "centre") as made:
         with made.client() as client:
-            client.post("/api/v1/things", json={"things": [
-                {"name": "tram", "datastreams": [{"name": "level"}]}]}).raise_for_status()
+            client.post(
+                "/api/v1/things", json={"things": [{"name": "tram", "datastreams": [{"name": "level"}]}]}
+            ).raise_for_status()
         now = time.time()
         post(made, *[("tram/level", now - 100 + i, float(i)) for i in range(50)])
         children = made.children()
@@ -206,8 +234,9 @@ def test_a_full_disk_closes_the_doors_and_room_opens_them_again(tmp_path: Path) 
         env = {"THAP_JOURNAL__RESERVE_MIB": "32", "THAP_JOURNAL__MAX_GIB": "0.05"}
         with centre("--durability", "process", data=disk / "centre", env=env) as made:
             with made.client() as client:
-                client.post("/api/v1/things", json={"things": [
-                    {"name": "tram", "datastreams": [{"name": "level"}]}]}).raise_for_status()
+                client.post(
+                    "/api/v1/things", json={"things": [{"name": "tram", "datastreams": [{"name": "level"}]}]}
+                ).raise_for_status()
             start = time.time() - 3600
             assert post(made, ("tram/level", start, 1.0))["accepted"] == 1
             room = shutil.disk_usage(disk).free - 8 * 2**20
@@ -215,8 +244,9 @@ def test_a_full_disk_closes_the_doors_and_room_opens_them_again(tmp_path: Path) 
 
             def refused() -> httpx.Response | None:
                 with made.client() as client:
-                    answer = client.post("/api/v1/observations", json=[
-                        {"datastream": "tram/level", "at": start + 1, "result": 2.0}])
+                    answer = client.post(
+                        "/api/v1/observations", json=[{"datastream": "tram/level", "at": start + 1, "result": 2.0}]
+                    )
                 return answer if answer.status_code == 503 else None
 
             error = until(refused).json()["error"]

@@ -21,8 +21,15 @@ Open = Callable[..., Screen]
 def quiet(running: Running) -> None:
     """No alarm is open when a test begins."""
     running.say(**{f"tram_{number}": 1.0 for number in range(1, 6)})
-    until(lambda: not [alarm for alarm in running.alarms("unacknowledged,acknowledged,returned_unacknowledged")
-                       if alarm["active"]])
+    until(
+        lambda: (
+            not [
+                alarm
+                for alarm in running.alarms("unacknowledged,acknowledged,returned_unacknowledged")
+                if alarm["active"]
+            ]
+        )
+    )
     numbers = [alarm["id"] for alarm in running.alarms("returned_unacknowledged")]
     if numbers:
         running.api.post("/api/v1/alarms/acknowledge", json={"alarms": numbers})
@@ -98,8 +105,10 @@ def test_somebody_elses_change_is_told(open_page: Open, running: Running) -> Non
     item = page.locator("#alarms-list li", has_text="tram-4/level")
     expect(item).to_be_visible()
     number = running.alarms("unacknowledged")[0]["id"]
-    page.route("**/acknowledge", lambda route: (
-        running.api.post(f"/api/v1/alarms/{number}/acknowledge", json={}), route.continue_()))
+    page.route(
+        "**/acknowledge",
+        lambda route: (running.api.post(f"/api/v1/alarms/{number}/acknowledge", json={}), route.continue_()),
+    )
     item.get_by_role("button", name=re.compile("Xác nhận")).click()
     expect(page.locator("#toasts .bad")).to_contain_text("Đã có người thay đổi trước")
     expect(item).to_contain_text("đã xác nhận")
@@ -168,10 +177,13 @@ def test_the_gateway_killed_and_restarted_leaves_the_page_right(open_page: Open,
     screen.faults.clear()
 
 
-@pytest.mark.parametrize(("width", "theme", "language"), [(1440, "dark", "vi"), (1440, "light", "en"),
-                                                          (390, "dark", "vi"), (390, "light", "en")])
-def test_nothing_bars_people_with_disabilities(open_page: Open, running: Running, width: int, theme: str,
-                                               language: str) -> None:
+@pytest.mark.parametrize(
+    ("width", "theme", "language"),
+    [(1440, "dark", "vi"), (1440, "light", "en"), (390, "dark", "vi"), (390, "light", "en")],
+)
+def test_nothing_bars_people_with_disabilities(
+    open_page: Open, running: Running, width: int, theme: str, language: str
+) -> None:
     running.say(tram_1=4.0, tram_2=4.0)
     page = open_page(width=width, theme=theme, language=language).page
     expect(page.locator("#alarms-list li")).to_have_count(2)
@@ -202,8 +214,10 @@ def test_the_page_fits_every_width(open_page: Open, running: Running, width: int
     for name in ("alarms", "map", "stages", "quarantine", "values"):
         box = page.locator(f"#{name}").bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width, name
-    small = page.evaluate("[...document.querySelectorAll('button')].filter(b => b.offsetParent && "
-                          "(b.offsetWidth < 24 || b.offsetHeight < 24)).map(b => b.id || b.textContent)")
+    small = page.evaluate(
+        "[...document.querySelectorAll('button')].filter(b => b.offsetParent && "
+        "(b.offsetWidth < 24 || b.offsetHeight < 24)).map(b => b.id || b.textContent)"
+    )
     assert small == []
 
 

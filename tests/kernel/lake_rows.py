@@ -19,21 +19,32 @@ MIDNIGHT = parse_time_us("2026-03-10T00:00:00Z")
 
 def times(values: Sequence[int]) -> pa.Array:
     return pa.array(np.array(values, np.int64).view("datetime64[us]"), pa.timestamp("us")).cast(
-        pa.timestamp("us", tz="UTC"))
+        pa.timestamp("us", tz="UTC")
+    )
 
 
 def observations(ids: Sequence[int], at: Sequence[int], results: Sequence[float] | None = None) -> pa.Table:
     """Observations; `at` in µs. Without results, each is its row number."""
     shown = np.arange(len(ids), dtype=float) if results is None else np.array(results, float)
-    return pa.table([pa.array(ids, pa.int32()), times(at), pa.array(shown), times(list(at))],
-                    schema=TABLES["observation"].schema)
+    return pa.table(
+        [pa.array(ids, pa.int32()), times(at), pa.array(shown), times(list(at))], schema=TABLES["observation"].schema
+    )
 
 
 def positions(ids: Sequence[int], at: Sequence[int], lon: float = 105.6, lat: float = 10.4) -> pa.Table:
     n = len(ids)
-    return pa.table([pa.array(ids, pa.int32()), times(at), pa.array([lon] * n), pa.array([lat] * n),
-                     pa.array([5.0] * n, pa.float32()), pa.array([float("nan")] * n, pa.float32()), times(list(at))],
-                    schema=TABLES["position"].schema)
+    return pa.table(
+        [
+            pa.array(ids, pa.int32()),
+            times(at),
+            pa.array([lon] * n),
+            pa.array([lat] * n),
+            pa.array([5.0] * n, pa.float32()),
+            pa.array([float("nan")] * n, pa.float32()),
+            times(list(at)),
+        ],
+        schema=TABLES["position"].schema,
+    )
 
 
 def day(series: int, rows: int, start: int = MIDNIGHT, seed: int = 0) -> pa.Table:
@@ -64,5 +75,6 @@ class SmallDisk:
         assert self._mount(f"remount,size={mib}m") == 0
 
     def _mount(self, options: str) -> int:
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)],
-                              capture_output=True, check=False).returncode
+        return subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)], capture_output=True, check=False
+        ).returncode

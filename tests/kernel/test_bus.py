@@ -26,8 +26,11 @@ async def test_reading_ends_at_the_newest_message_when_asked(bus: Bus) -> None:
 async def test_a_subject_filter_ends_too(bus: Bus) -> None:
     await bus.append("journal.position", b"p")
     await bus.append("journal.observation", b"o")
-    seen = [entry.payload async for entries in bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
-            for entry in entries]
+    seen = [
+        entry.payload
+        async for entries in bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
+        for entry in entries
+    ]
     assert seen == [b"p"]
 
 

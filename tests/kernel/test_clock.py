@@ -19,11 +19,20 @@ def test_a_moment_survives_both_ways(moment: datetime) -> None:
     assert parse_time_us(iso(us)) == us
 
 
-@pytest.mark.parametrize(("given_", "us"), [
-    ("2026-11-22T08:00:00Z", 1795334400_000000), ("2026-11-22T15:00:00+07:00", 1795334400_000000),
-    ("2026-11-22T08:00:00", 1795334400_000000), (1795334400, 1795334400_000000), (1795334400.5, 1795334400_500000),
-    (1795334400_000, 1795334400_000000), (1795334400_000000, 1795334400_000000),
-    (1795334400_000000000, 1795334400_000000), ("1795334400", 1795334400_000000)])
+@pytest.mark.parametrize(
+    ("given_", "us"),
+    [
+        ("2026-11-22T08:00:00Z", 1795334400_000000),
+        ("2026-11-22T15:00:00+07:00", 1795334400_000000),
+        ("2026-11-22T08:00:00", 1795334400_000000),
+        (1795334400, 1795334400_000000),
+        (1795334400.5, 1795334400_500000),
+        (1795334400_000, 1795334400_000000),
+        (1795334400_000000, 1795334400_000000),
+        (1795334400_000000000, 1795334400_000000),
+        ("1795334400", 1795334400_000000),
+    ],
+)
 def test_times_are_read_as_people_and_devices_write_them(given_: str | float, us: int) -> None:
     assert parse_time_us(given_) == us
 
@@ -34,9 +43,17 @@ def test_what_is_no_time_is_a_clear_error(text: str) -> None:
         parse_time_us(text)
 
 
-@pytest.mark.parametrize(("text", "us"), [
-    ("90s", 90 * SECOND_US), ("15 min", 15 * MINUTE_US), ("1h30m", 90 * MINUTE_US), ("250ms", 250_000),
-    ("2d", 48 * HOUR_US), ("1w", 168 * HOUR_US)])
+@pytest.mark.parametrize(
+    ("text", "us"),
+    [
+        ("90s", 90 * SECOND_US),
+        ("15 min", 15 * MINUTE_US),
+        ("1h30m", 90 * MINUTE_US),
+        ("250ms", 250_000),
+        ("2d", 48 * HOUR_US),
+        ("1w", 168 * HOUR_US),
+    ],
+)
 def test_lengths_of_time(text: str, us: int) -> None:
     assert parse_duration_us(text) == us
 

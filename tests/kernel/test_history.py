@@ -83,31 +83,48 @@ def test_of_two_records_with_the_same_time_the_first_stays(lake: Lake) -> None:
     lake.append({"observation": observations([1, 1, 2], [MIDNIGHT] * 3, [1.0, 2.0, 3.0])}, 1)
     lake.append({"observation": observations([2, 3], [MIDNIGHT] * 2, [9.0, 4.0])}, 2)
     assert lake.connection.execute("SELECT datastream, result FROM lake.observation ORDER BY 1").fetchall() == [
-        (1, 1.0), (2, 3.0), (3, 4.0)]
+        (1, 1.0),
+        (2, 3.0),
+        (3, 4.0),
+    ]
 
 
 def test_late_rows_are_new_and_a_gap_may_be_filled_in(lake: Lake) -> None:
     lake.append({"observation": observations([1, 1], [MIDNIGHT, MIDNIGHT + 2 * HOUR_US])}, 1)
-    done = lake.append({"observation": observations([1, 1, 1], [MIDNIGHT + 2 * HOUR_US, MIDNIGHT + HOUR_US,
-                                                                MIDNIGHT - 40 * DAY_US])}, 2)
+    done = lake.append(
+        {"observation": observations([1, 1, 1], [MIDNIGHT + 2 * HOUR_US, MIDNIGHT + HOUR_US, MIDNIGHT - 40 * DAY_US])},
+        2,
+    )
     assert (done.rows["observation"], done.duplicates) == (2, 1)
 
 
 def test_other_kinds_collapse_too(lake: Lake) -> None:
     at = times([MIDNIGHT])
-    article = pa.table([["báo"], at, ["https://example.org/1"], ["Tin"], ["Nội dung"], at],
-                       schema=TABLES["article"].schema)
-    sighting = pa.table([pa.array([1, 1], pa.int32()), times([MIDNIGHT] * 2), pa.array([7, 7]), ["truck", "truck"],
-                         ["crossed", "stopped"], pa.array([None, None], pa.string()), times([MIDNIGHT] * 2)],
-                        schema=TABLES["sighting"].schema)
+    article = pa.table(
+        [["báo"], at, ["https://example.org/1"], ["Tin"], ["Nội dung"], at], schema=TABLES["article"].schema
+    )
+    sighting = pa.table(
+        [
+            pa.array([1, 1], pa.int32()),
+            times([MIDNIGHT] * 2),
+            pa.array([7, 7]),
+            ["truck", "truck"],
+            ["crossed", "stopped"],
+            pa.array([None, None], pa.string()),
+            times([MIDNIGHT] * 2),
+        ],
+        schema=TABLES["sighting"].schema,
+    )
     assert lake.append({"article": article, "sighting": sighting}, 1).rows == {"article": 1, "sighting": 2}
     assert lake.append({"article": article, "sighting": sighting}, 2).duplicates == 3
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 12)), max_size=12), max_size=12),
-       st.integers(0, 12))
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 12)), max_size=12), max_size=12), st.integers(0, 12)
+)
 def test_novelty_never_takes_a_record_twice_and_never_leaves_one_out(
-        flushes: list[list[tuple[int, int]]], learnt: int) -> None:
+    flushes: list[list[tuple[int, int]]], learnt: int
+) -> None:
     there: set[tuple[int, int]] = set()
     novelty: Novelty | None = None
     for number, flush in enumerate(flushes):
@@ -128,7 +145,8 @@ def test_novelty_never_takes_a_record_twice_and_never_leaves_one_out(
 @examples(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9), st.booleans()), max_size=8), max_size=5))
 def test_the_lake_holds_each_record_once_whatever_comes_and_however_often_it_is_reopened(
-        tmp_path_factory: pytest.TempPathFactory, flushes: list[list[tuple[int, int, bool]]]) -> None:
+    tmp_path_factory: pytest.TempPathFactory, flushes: list[list[tuple[int, int, bool]]]
+) -> None:
     settings = load_settings(tmp_path_factory.mktemp("lake"))
     lake, expected = Lake.open(settings), {}
     for number, flush in enumerate(flushes):
@@ -221,7 +239,8 @@ def test_rows_that_cannot_be_kept_are_refused_and_nothing_of_them_written(lake: 
         "-5 is not a number": observations([-5], [MIDNIGHT]),
         "before year 1 or after year 9999": observations([1], [2**62]),
         "with null values to non-nullable": observations([1], [MIDNIGHT]).set_column(
-            2, TABLES["observation"].schema.field(2), pa.array([None], pa.float64())),
+            2, TABLES["observation"].schema.field(2), pa.array([None], pa.float64())
+        ),
         "not rows of observation": pa.table({"a": [1]}),
     }
     for reason, rows in bad.items():
@@ -241,7 +260,8 @@ def test_few_rows_stay_in_the_catalogue_and_many_become_a_file_a_day(settings: S
 
 
 def test_a_file_of_many_years_with_few_rows_a_day_does_not_become_thousands_of_files(
-        settings: Settings, lake: Lake) -> None:
+    settings: Settings, lake: Lake
+) -> None:
     weeks = [MIDNIGHT - week * 7 * DAY_US for week in range(2000)]
     rows = observations([1] * 2000, weeks)
     assert lake.append({"observation": rows}, 1).rows == {"observation": 2000}
@@ -253,7 +273,8 @@ def test_a_full_disk_writes_nothing_and_the_same_rows_are_taken_when_there_is_ro
     def noise(number: int) -> pa.Table:
         """A day of 50,000 rows that do not compress."""
         return day(500, 50_000, MIDNIGHT + number * DAY_US).set_column(
-            2, TABLES["observation"].schema.field(2), pa.array(np.random.default_rng(number).normal(size=50_000)))
+            2, TABLES["observation"].schema.field(2), pa.array(np.random.default_rng(number).normal(size=50_000))
+        )
 
     with SmallDisk(tmp_path / "small", 4) as disk:
         settings = load_settings(disk.folder / "centre")
@@ -275,7 +296,8 @@ def test_a_full_disk_writes_nothing_and_the_same_rows_are_taken_when_there_is_ro
 
 
 def test_new_files_are_synced_before_the_catalogue_names_them(
-        settings: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: dict[str, int] = {}
     real = os.fsync
 

@@ -45,18 +45,29 @@ def asker(settings: Settings) -> Iterator[Asker]:
 
 
 def test_names_are_at_hand(asker: Asker) -> None:
-    answer = asker.ask("SELECT key, unit, count(*) AS n, min(time) FROM observations JOIN datastreams "
-                       "USING (datastream) GROUP BY ALL ORDER BY key")
+    answer = asker.ask(
+        "SELECT key, unit, count(*) AS n, min(time) FROM observations JOIN datastreams "
+        "USING (datastream) GROUP BY ALL ORDER BY key"
+    )
     assert answer.columns == ["key", "unit", "n", 'min("time")']
-    assert answer.dicts()[0] == {"key": "tram-1/muc-nuoc", "unit": "m", "n": 200,
-                                 'min("time")': "2026-03-10T00:00:00Z"}
+    assert answer.dicts()[0] == {"key": "tram-1/muc-nuoc", "unit": "m", "n": 200, 'min("time")': "2026-03-10T00:00:00Z"}
     assert len(answer.rows) == 5
 
 
 def test_every_table_of_the_centre_can_be_read(asker: Asker) -> None:
     names = [row[0] for row in asker.ask("SHOW TABLES").rows]
-    assert names == ["alarm_transitions", "alarms", "articles", "datastreams", "movers", "observations", "positions",
-                     "reports", "sightings", "things"]
+    assert names == [
+        "alarm_transitions",
+        "alarms",
+        "articles",
+        "datastreams",
+        "movers",
+        "observations",
+        "positions",
+        "reports",
+        "sightings",
+        "things",
+    ]
     for name in names:
         asker.ask(f"FROM {name}")
         assert asker.ask(f"DESCRIBE {name}").rows
@@ -64,29 +75,72 @@ def test_every_table_of_the_centre_can_be_read(asker: Asker) -> None:
     assert raised["raised"] == "TIMESTAMP WITH TIME ZONE"
 
 
-@pytest.mark.parametrize("sql", [
-    "WITH t AS (SELECT 1 AS a) SELECT a + 1 FROM t", "VALUES (1), (2)", "FROM range(3)", "SUMMARIZE observations",
-    "EXPLAIN SELECT 1", "explain analyze SELECT count(*) FROM observations", "-- a remark\n/* another */ SELECT 1;",
-    "SELECT u FROM (SELECT unnest([1, 2]) AS u)", "SELECT 'x' AS \"a;b\"", "SHOW ALL TABLES"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH t AS (SELECT 1 AS a) SELECT a + 1 FROM t",
+        "VALUES (1), (2)",
+        "FROM range(3)",
+        "SUMMARIZE observations",
+        "EXPLAIN SELECT 1",
+        "explain analyze SELECT count(*) FROM observations",
+        "-- a remark\n/* another */ SELECT 1;",
+        "SELECT u FROM (SELECT unnest([1, 2]) AS u)",
+        "SELECT 'x' AS \"a;b\"",
+        "SHOW ALL TABLES",
+    ],
+)
 def test_reading_statements_pass(asker: Asker, sql: str) -> None:
     assert asker.ask(sql).rows
 
 
-@pytest.mark.parametrize("sql", [
-    "INSERT INTO observations SELECT * FROM observations", "DELETE FROM observations", "DROP VIEW observations",
-    "UPDATE observations SET result = 0", "CREATE TABLE x AS SELECT 1", "ATTACH 'x.db'", "DETACH lake",
-    "SET threads = 1",
-    "COPY (SELECT 1) TO '/tmp/thap-test-out.csv'", "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/thap-test-out.csv'",
-    "SELECT 1; DROP VIEW observations", "SELECT 1; SELECT 2", "EXPLAIN ANALYZE SELECT 1; DROP VIEW observations",
-    "INSTALL spatial", "LOAD spatial", "PRAGMA database_list", "CALL ducklake_merge_adjacent_files('lake')",
-    "CALL ducklake_expire_snapshots('lake')", "FROM ducklake_cleanup_old_files('lake', cleanup_all => true)",
-    "FROM read_text('/etc/hostname')", "FROM read_csv('/etc/passwd')", "FROM glob('/*')", "FROM read_blob('x')",
-    "FROM sqlite_scan('records.sqlite', 'api_tokens')", "FROM sqlite_attach('x')", "FROM records.api_tokens",
-    "FROM records.main.datastreams", "DESCRIBE records.api_tokens", "FROM lake.observation", "FROM query('SELECT 1')",
-    "FROM query_table('records.api_tokens')", "FROM __ducklake_metadata_lake.ducklake_snapshot",
-    "SELECT (SELECT max(content) FROM read_text('/etc/hostname'))", "FROM duckdb_settings()",
-    "WITH t AS MATERIALIZED (FROM glob('/*')) FROM t", "SELECT * FROM range(1) WHERE 1 IN (FROM sqlite_scan('a', 'b'))",
-    "SUMMARIZE records.api_tokens", "EXECUTE x", "CHECKPOINT", "BEGIN", "VACUUM", "EXPORT DATABASE 'x'"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO observations SELECT * FROM observations",
+        "DELETE FROM observations",
+        "DROP VIEW observations",
+        "UPDATE observations SET result = 0",
+        "CREATE TABLE x AS SELECT 1",
+        "ATTACH 'x.db'",
+        "DETACH lake",
+        "SET threads = 1",
+        "COPY (SELECT 1) TO '/tmp/thap-test-out.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/thap-test-out.csv'",
+        "SELECT 1; DROP VIEW observations",
+        "SELECT 1; SELECT 2",
+        "EXPLAIN ANALYZE SELECT 1; DROP VIEW observations",
+        "INSTALL spatial",
+        "LOAD spatial",
+        "PRAGMA database_list",
+        "CALL ducklake_merge_adjacent_files('lake')",
+        "CALL ducklake_expire_snapshots('lake')",
+        "FROM ducklake_cleanup_old_files('lake', cleanup_all => true)",
+        "FROM read_text('/etc/hostname')",
+        "FROM read_csv('/etc/passwd')",
+        "FROM glob('/*')",
+        "FROM read_blob('x')",
+        "FROM sqlite_scan('records.sqlite', 'api_tokens')",
+        "FROM sqlite_attach('x')",
+        "FROM records.api_tokens",
+        "FROM records.main.datastreams",
+        "DESCRIBE records.api_tokens",
+        "FROM lake.observation",
+        "FROM query('SELECT 1')",
+        "FROM query_table('records.api_tokens')",
+        "FROM __ducklake_metadata_lake.ducklake_snapshot",
+        "SELECT (SELECT max(content) FROM read_text('/etc/hostname'))",
+        "FROM duckdb_settings()",
+        "WITH t AS MATERIALIZED (FROM glob('/*')) FROM t",
+        "SELECT * FROM range(1) WHERE 1 IN (FROM sqlite_scan('a', 'b'))",
+        "SUMMARIZE records.api_tokens",
+        "EXECUTE x",
+        "CHECKPOINT",
+        "BEGIN",
+        "VACUUM",
+        "EXPORT DATABASE 'x'",
+    ],
+)
 def test_everything_else_is_denied(asker: Asker, sql: str) -> None:
     with pytest.raises(DeniedError):
         asker.ask(sql)
@@ -97,17 +151,28 @@ def test_even_unguarded_the_connection_reaches_nothing_outside(asker: Asker, set
     other = settings.data / "other.csv"
     other.write_text("a\n1\n")
     sql = asker._connection
-    for attempt in (f"FROM read_csv('{other}')", f"ATTACH '{settings.data}/x.db'", "DELETE FROM lake.observation",
-                    "SET enable_external_access = true", f"COPY (SELECT 1) TO '{settings.data}/y.csv'"):
+    for attempt in (
+        f"FROM read_csv('{other}')",
+        f"ATTACH '{settings.data}/x.db'",
+        "DELETE FROM lake.observation",
+        "SET enable_external_access = true",
+        f"COPY (SELECT 1) TO '{settings.data}/y.csv'",
+    ):
         with pytest.raises(Exception, match=r"disabled by configuration|read-only|configuration has been locked"):
             sql.execute(attempt)
 
 
-@pytest.mark.parametrize(("sql", "where", "message"), [
-    ("SELEC 1", "line 1, column 1", "syntax error"), ("SELECT 1 FROM", "line 1, column 14", "end of input"),
-    ("-- đồng\nSELECT 1 FORM x y z", "line 2, column 15", "syntax error"),
-    ("SELECT\n  nước FROM observations", "line 2, column 3", "nước"),
-    ("FROM nowhere", "line 1, column 6", "nowhere"), ("SELECT nofunc(1)", "line 1, column 8", "nofunc")])
+@pytest.mark.parametrize(
+    ("sql", "where", "message"),
+    [
+        ("SELEC 1", "line 1, column 1", "syntax error"),
+        ("SELECT 1 FROM", "line 1, column 14", "end of input"),
+        ("-- đồng\nSELECT 1 FORM x y z", "line 2, column 15", "syntax error"),
+        ("SELECT\n  nước FROM observations", "line 2, column 3", "nước"),
+        ("FROM nowhere", "line 1, column 6", "nowhere"),
+        ("SELECT nofunc(1)", "line 1, column 8", "nofunc"),
+    ],
+)
 def test_a_mistake_is_shown_where_it_is(asker: Asker, sql: str, where: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         asker.ask(sql)
@@ -130,11 +195,14 @@ def test_rows_and_time_are_limited(asker: Asker) -> None:
 
 
 def test_values_are_such_as_json_can_hold(asker: Asker) -> None:
-    answer = asker.ask("SELECT 'nan'::DOUBLE a, 'inf'::FLOAT b, 1.5::DECIMAL(4, 2) c, [1, NULL] d, "
-                       "{'x': DATE '2026-01-02'} e, '\\xAB'::BLOB f, make_timestamptz(0) g, 1 AS c, NULL h, true i")
+    answer = asker.ask(
+        "SELECT 'nan'::DOUBLE a, 'inf'::FLOAT b, 1.5::DECIMAL(4, 2) c, [1, NULL] d, "
+        "{'x': DATE '2026-01-02'} e, '\\xAB'::BLOB f, make_timestamptz(0) g, 1 AS c, NULL h, true i"
+    )
     assert answer.columns == ["a", "b", "c", "d", "e", "f", "g", "c_2", "h", "i"]
     assert answer.rows == [
-        (None, None, 1.5, [1, None], {"x": "2026-01-02"}, "ab", "1970-01-01T00:00:00Z", 1, None, True)]
+        (None, None, 1.5, [1, None], {"x": "2026-01-02"}, "ab", "1970-01-01T00:00:00Z", 1, None, True)
+    ]
 
 
 def test_secrets_of_the_records_are_out_of_reach(asker: Asker, settings: Settings) -> None:

@@ -44,12 +44,18 @@ def lake(settings: Settings) -> Iterator[Lake]:
 def plain(lake: Lake, datastream: int, since: int, until: int) -> list[tuple[int, float]]:
     return lake.connection.execute(
         "SELECT epoch_us(time), result FROM lake.observation WHERE datastream = ? AND epoch_us(time) >= ? AND "
-        "epoch_us(time) < ? ORDER BY 1", [datastream, since, until]).fetchall()
+        "epoch_us(time) < ? ORDER BY 1",
+        [datastream, since, until],
+    ).fetchall()
 
 
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(since=st.integers(-HOUR_US, 3 * DAY_US), length=st.integers(0, 3 * DAY_US),
-       width=st.integers(MINUTE_US, DAY_US), origin=st.integers(-DAY_US, DAY_US))
+@given(
+    since=st.integers(-HOUR_US, 3 * DAY_US),
+    length=st.integers(0, 3 * DAY_US),
+    width=st.integers(MINUTE_US, DAY_US),
+    origin=st.integers(-DAY_US, DAY_US),
+)
 def test_a_bucket_says_what_its_records_did(lake: Lake, since: int, length: int, width: int, origin: int) -> None:
     start, end = MIDNIGHT + since, MIDNIGHT + since + length
     expected = []
@@ -118,8 +124,11 @@ def test_a_scan_gives_every_record_once_in_order_of_time(lake: Lake) -> None:
     chosen = pa.Table.from_batches(list(lake.scan_observations([7, 9], MIDNIGHT + HOUR_US, MIDNIGHT + 2 * DAY_US)))
     assert set(chosen["datastream"].to_pylist()) == {7, 9}
     assert chosen.num_rows == 2 * 2 * 1200 - 2 * 50 + 1
-    assert chosen.equals(pa.Table.from_batches(
-        list(lake.scan_observations([7, 9, *range(100, 1000)], MIDNIGHT + HOUR_US, MIDNIGHT + 2 * DAY_US))))
+    assert chosen.equals(
+        pa.Table.from_batches(
+            list(lake.scan_observations([7, 9, *range(100, 1000)], MIDNIGHT + HOUR_US, MIDNIGHT + 2 * DAY_US))
+        )
+    )
 
 
 def test_a_scan_of_nothing_is_empty(lake: Lake) -> None:

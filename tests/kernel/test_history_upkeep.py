@@ -28,13 +28,20 @@ def lake(settings: Settings) -> Iterator[Lake]:
 
 
 def content(lake: Lake) -> list[tuple[object, ...]]:
-    return lake.connection.cursor().execute(
-        "SELECT count(*), sum(result::DECIMAL(18, 6)), sum(epoch_us(time) % 999983) FROM lake.observation").fetchall()
+    return (
+        lake.connection.cursor()
+        .execute("SELECT count(*), sum(result::DECIMAL(18, 6)), sum(epoch_us(time) % 999983) FROM lake.observation")
+        .fetchall()
+    )
 
 
 def live_files(lake: Lake) -> list[Path]:
-    return [Path(row[0]) for row in lake.connection.cursor().execute(
-        "SELECT data_file FROM ducklake_list_files('lake', 'observation') ORDER BY 1").fetchall()]
+    return [
+        Path(row[0])
+        for row in lake.connection.cursor()
+        .execute("SELECT data_file FROM ducklake_list_files('lake', 'observation') ORDER BY 1")
+        .fetchall()
+    ]
 
 
 def test_a_day_of_small_files_becomes_one_sorted_by_series_and_time(lake: Lake) -> None:
@@ -123,8 +130,10 @@ def test_records_older_than_their_kind_is_kept_go_and_the_others_stay(settings: 
 
 def test_many_days_with_few_rows_are_tidied_in_few_steps(lake: Lake) -> None:
     for number in range(3):
-        lake.append({"observation": observations([1] * 80, [MIDNIGHT - week * 7 * DAY_US + number
-                                                             for week in range(80)])}, number + 1)
+        lake.append(
+            {"observation": observations([1] * 80, [MIDNIGHT - week * 7 * DAY_US + number for week in range(80)])},
+            number + 1,
+        )
         steps = list(upkeep(lake, thorough=True))
         assert len(steps) < 8
     assert content(lake)[0][0] == 240

@@ -46,7 +46,10 @@ def written(settings: Settings, **changes: str) -> list[str]:
 def test_json_lines_can_be_read_by_machines(settings: Settings) -> None:
     lines = [json.loads(line) for line in written(settings, log_format="json")]
     assert [(line["level"], line["event"]) for line in lines] == [
-        ("info", "took a block"), ("warning", "be careful: now"), ("error", "failed")]
+        ("info", "took a block"),
+        ("warning", "be careful: now"),
+        ("error", "failed"),
+    ]
     assert all(line["role"] == "engine" and line["timestamp"].endswith("Z") for line in lines)
     assert (lines[0]["request"], lines[0]["seq"], lines[0]["door"]) == ("abc", 7, "http")
     assert lines[2]["exception"][0]["exc_value"] == "broken\nin two lines"

@@ -57,6 +57,7 @@ def by_shapely(outlines: dict[str, Any], lon: Any, lat: Any) -> Any:
 
 # Names
 
+
 def test_the_province_has_102_communes_20_of_them_phuong() -> None:
     assert len(communes()) == 102
     assert sum(unit.kind == "phường" for unit in communes()) == 20
@@ -70,8 +71,10 @@ def test_every_old_unit_became_at_least_one_commune_and_every_commune_came_from_
 
 
 def test_centres_lie_near_the_outlines(outlines: dict[str, Any]) -> None:
-    away = {unit.title: shapely.distance(outlines[unit.code], shapely.Point(unit.lon, unit.lat)) * 110
-            for unit in communes()}
+    away = {
+        unit.title: shapely.distance(outlines[unit.code], shapely.Point(unit.lon, unit.lat)) * 110
+        for unit in communes()
+    }
     assert max(away.values()) < 6, away  # kilometres; three centres of the package are up to 95 km off
 
 
@@ -142,6 +145,7 @@ def test_an_unknown_code_says_where_to_look() -> None:
 
 # Points
 
+
 def test_the_grid_agrees_with_shapely_on_random_points(locator: Locator, outlines: dict[str, Any]) -> None:
     random = np.random.default_rng(3)
     lon, lat = random.uniform(105.1, 106.9, 30_000), random.uniform(10.05, 11.0, 30_000)
@@ -158,20 +162,23 @@ def test_the_grid_agrees_with_shapely_on_borders(locator: Locator, outlines: dic
 
 SHAPES = st.lists(
     st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.5), st.integers(3, 9), st.floats(0, 6.3)),
-    min_size=1, max_size=6)
+    min_size=1,
+    max_size=6,
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.integers(1, 3000), st.integers(0, 2**32 - 1))
 def test_any_polygons_in_any_grid_agree_with_shapely(drawn: list[Any], cells: int, seed: int) -> None:
-    units = communes()[:len(drawn)]
+    units = communes()[: len(drawn)]
     made = {}
     for unit, (x, y, radius, corners, turn) in zip(units, drawn, strict=True):
         angles = turn + np.linspace(0, 2 * np.pi, corners, endpoint=False)
         made[unit.code] = shapely.Polygon(np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], 1))
     vertices = shapely.get_coordinates(list(made.values()))
-    points = np.concatenate([np.random.default_rng(seed).uniform(-0.6, 1.6, (300, 2)), vertices,
-                             (vertices[1:] + vertices[:-1]) / 2])
+    points = np.concatenate(
+        [np.random.default_rng(seed).uniform(-0.6, 1.6, (300, 2)), vertices, (vertices[1:] + vertices[:-1]) / 2]
+    )
     expected = np.full(len(points), -1)
     for index in reversed(range(len(units))):
         expected[shapely.intersects_xy(made[units[index].code], *points.T)] = index
@@ -196,6 +203,7 @@ def test_points_not_on_earth_lie_in_no_commune(locator: Locator) -> None:
 
 # Import
 
+
 def write(path: Path, features: list[Any]) -> Path:
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), "utf-8")
     return path
@@ -218,32 +226,54 @@ def test_the_real_outlines_are_read_whole(outlines_file: Path) -> None:
 
 def test_each_bad_feature_is_named_with_its_index_and_reason(tmp_path: Path) -> None:
     bowtie = {"type": "Polygon", "coordinates": [[[105, 10], [106, 11], [106, 10], [105, 11], [105, 10]]]}
-    read = read_polygons(write(tmp_path / "x.geojson", [
-        feature(square(), code="29869"),
-        feature(square(), name="Hà Nội"),
-        feature(None, name="Sa Đéc"),
-        feature(bowtie, name="Mỹ Tho"),
-        feature(square(580000, 1150000, 100), name="Mỹ Ngãi", code="29884"),
-        feature(square(), name="Tan Thanh"),
-        feature({"type": "Point", "coordinates": [105, 10]}, code=28249),
-        feature({"type": "Polygon", "coordinates": "no"}, code=28249),
-        feature(square(), fullName="Phường Cao Lãnh"),
-        feature(square(), nothing=1),
-        "not even a feature",
-    ]))
+    read = read_polygons(
+        write(
+            tmp_path / "x.geojson",
+            [
+                feature(square(), code="29869"),
+                feature(square(), name="Hà Nội"),
+                feature(None, name="Sa Đéc"),
+                feature(bowtie, name="Mỹ Tho"),
+                feature(square(580000, 1150000, 100), name="Mỹ Ngãi", code="29884"),
+                feature(square(), name="Tan Thanh"),
+                feature({"type": "Point", "coordinates": [105, 10]}, code=28249),
+                feature({"type": "Polygon", "coordinates": "no"}, code=28249),
+                feature(square(), fullName="Phường Cao Lãnh"),
+                feature(square(), nothing=1),
+                "not even a feature",
+            ],
+        )
+    )
     assert list(read.wkb) == ["29869"]
     assert [fault.index for fault in read.faults] == list(range(1, 11))
-    says = ["no commune", "no geometry", "Self-intersection", "VN-2000", "several", "is a Point", "cannot be read",
-            "again, as feature 0", "neither", "not a GeoJSON Feature"]
+    says = [
+        "no commune",
+        "no geometry",
+        "Self-intersection",
+        "VN-2000",
+        "several",
+        "is a Point",
+        "cannot be read",
+        "again, as feature 0",
+        "neither",
+        "not a GeoJSON Feature",
+    ]
     for part, fault in zip(says, read.faults, strict=True):
         assert part in fault.reason
     assert str(read.faults[0]).startswith("feature 1 (Hà Nội)")
 
 
-@pytest.mark.parametrize(("body", "says"), [
-    (b"", "line 1 column 1"), (b'{"type": "FeatureCollection",\n "features": [1,,]}', "line 2 column"),
-    (b"[]", "FeatureCollection"), (b'{"type": "FeatureCollection", "features": []}', "no features"),
-    (b"\xff\xfe", "not JSON"), (b'{"type": "Feature"}', "FeatureCollection")])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "line 1 column 1"),
+        (b'{"type": "FeatureCollection",\n "features": [1,,]}', "line 2 column"),
+        (b"[]", "FeatureCollection"),
+        (b'{"type": "FeatureCollection", "features": []}', "no features"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"type": "Feature"}', "FeatureCollection"),
+    ],
+)
 def test_a_file_that_is_no_collection_is_refused_with_the_place(tmp_path: Path, body: bytes, says: str) -> None:
     path = tmp_path / "x.geojson"
     path.write_bytes(body)
@@ -259,8 +289,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 async def test_outlines_are_replaced_and_what_they_replace_is_kept(records: Records, tmp_path: Path) -> None:
-    first = read_polygons(write(tmp_path / "a.geojson", [feature(square(), code="29869"),
-                                                         feature(square(105.8), code="29884")]))
+    first = read_polygons(
+        write(tmp_path / "a.geojson", [feature(square(), code="29869"), feature(square(105.8), code="29884")])
+    )
     second = read_polygons(write(tmp_path / "b.geojson", [feature(square(105.0), code="29869")]))
     async with records.write() as connection:
         one = await import_polygons(connection, "a", first.digest, first.wkb)
@@ -277,6 +308,7 @@ async def test_outlines_are_replaced_and_what_they_replace_is_kept(records: Reco
 
 
 # Command line
+
 
 def run(*arguments: str) -> Any:
     result = CliRunner().invoke(places_app, [*arguments, "--json"])

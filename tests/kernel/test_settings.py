@@ -23,9 +23,15 @@ def test_the_command_line_beats_the_environment_and_that_the_file(
     assert (settings.journal.keep_hours, settings.journal.durability) == (48, "process")
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("port = 70000", "setting `port`"), ("prot = 1", "setting `prot`"), ("port = ", "not valid TOML"),
-    ("[journal]\nkeep_hours = 1", "setting `journal.keep_hours`")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("port = 70000", "setting `port`"),
+        ("prot = 1", "setting `prot`"),
+        ("port = ", "not valid TOML"),
+        ("[journal]\nkeep_hours = 1", "setting `journal.keep_hours`"),
+    ],
+)
 def test_a_mistake_names_file_and_setting(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "thap.toml").write_text(text)
     with pytest.raises(SettingsError) as caught:

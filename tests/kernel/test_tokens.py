@@ -97,15 +97,24 @@ async def test_a_name_is_unique_among_tokens_in_force_and_free_again_after_revoc
         assert len(await list_tokens(connection, revoked=True)) == 2
 
 
-@pytest.mark.parametrize(("arguments", "where"), [
-    ({"name": "có dấu"}, "name"), ({"name": ""}, "name"), ({"name": "x" * 65}, "name"),
-    ({"scopes": ["everything"]}, "scopes"), ({"scopes": []}, "scopes"),
-    ({"expires": 1}, "expires"), ({"things": [""]}, "things"),
-    ({"kind": "mqtt", "scopes": ["read"]}, "scopes"), ({"kind": "mqtt", "things": ["tram-*"]}, "things"),
-    ({"kind": "ftp"}, "kind"),
-])
-async def test_a_token_that_makes_no_sense_is_refused(records: Records, arguments: dict[str, object],
-                                                      where: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"name": "có dấu"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 65}, "name"),
+        ({"scopes": ["everything"]}, "scopes"),
+        ({"scopes": []}, "scopes"),
+        ({"expires": 1}, "expires"),
+        ({"things": [""]}, "things"),
+        ({"kind": "mqtt", "scopes": ["read"]}, "scopes"),
+        ({"kind": "mqtt", "things": ["tram-*"]}, "things"),
+        ({"kind": "ftp"}, "kind"),
+    ],
+)
+async def test_a_token_that_makes_no_sense_is_refused(
+    records: Records, arguments: dict[str, object], where: str
+) -> None:
     async with records.write() as connection:
         with pytest.raises(InputError) as caught:
             await create_token(connection, **{"name": "tram", "scopes": ["write"], **arguments})  # type: ignore[arg-type]
@@ -202,7 +211,8 @@ def _until(client: mqtt.Client, happened: object, limit_s: float = 5) -> None:
 
 
 async def test_the_mqtt_server_lets_an_account_write_its_own_things_only(
-        settings: Settings, records: Records, bus: Bus, nats_server: NatsServer) -> None:
+    settings: Settings, records: Records, bus: Bus, nats_server: NatsServer
+) -> None:
     async with records.write() as connection:
         _, secret = await create_token(connection, "bom", ["write"], kind="mqtt", things=["bom-1", "a.b"])
         nats_server.set_mqtt_users(await mqtt_users(connection))

@@ -35,15 +35,24 @@ def admission(bus: Bus, records: Records, intake: Intake) -> Admission:
 async def send(intake: Intake, keys: list[str], start: int = 0) -> None:
     count = len(keys)
     now = now_us() // SECOND_US * SECOND_US - 3600 * SECOND_US
-    receipt = await intake.observations("http", keys, now + np.arange(start, start + count) * SECOND_US,
-                                        np.arange(count, dtype=np.float64), lambda row: {"datastream": keys[row]})
+    receipt = await intake.observations(
+        "http",
+        keys,
+        now + np.arange(start, start + count) * SECOND_US,
+        np.arange(count, dtype=np.float64),
+        lambda row: {"datastream": keys[row]},
+    )
     assert not receipt.rejected
 
 
 async def journalled(bus: Bus, kind: Kind = Kind.OBSERVATION) -> int:
-    return sum([decode_block(kind, entry.payload).num_rows
-                async for entries in bus.read(JOURNAL, 0, subject=f"journal.{kind}", stop_at_end=True)
-                for entry in entries])
+    return sum(
+        [
+            decode_block(kind, entry.payload).num_rows
+            async for entries in bus.read(JOURNAL, 0, subject=f"journal.{kind}", stop_at_end=True)
+            for entry in entries
+        ]
+    )
 
 
 async def test_names_are_listed_with_how_many_records_wait(admission: Admission, intake: Intake) -> None:
@@ -56,7 +65,8 @@ async def test_names_are_listed_with_how_many_records_wait(admission: Admission,
 
 
 async def test_admitting_registers_the_name_and_releases_its_records(
-        admission: Admission, intake: Intake, bus: Bus, records: Records) -> None:
+    admission: Admission, intake: Intake, bus: Bus, records: Records
+) -> None:
     await send(intake, ["tram-01/level", "tram-02/level", "tram-01/level"])
     assert await journalled(bus) == 0
     outcome = await admission.admit(["tram-01/*", "tram-09/*"])
@@ -70,18 +80,29 @@ async def test_admitting_registers_the_name_and_releases_its_records(
 
 
 async def test_a_mover_is_admitted_with_its_positions(admission: Admission, intake: Intake, bus: Bus) -> None:
-    await intake.positions("trackers", ["xe-12"], np.array([now_us()]), np.array([105.6]), np.array([10.4]),
-                           np.array([np.nan]), np.array([90.0]), lambda _row: {})
+    await intake.positions(
+        "trackers",
+        ["xe-12"],
+        np.array([now_us()]),
+        np.array([105.6]),
+        np.array([10.4]),
+        np.array([np.nan]),
+        np.array([90.0]),
+        lambda _row: {},
+    )
     assert (await admission.admit(["xe-*"])).released == 1
     assert await journalled(bus, Kind.POSITION) == 1
 
 
 async def test_an_admission_that_was_interrupted_is_completed_by_settle(
-        admission: Admission, intake: Intake, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    admission: Admission, intake: Intake, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await send(intake, ["tram-01/level"] * 5)
     with monkeypatch.context() as patch:
+
         async def no_room(*_: object) -> None:
             raise UnavailableError("the journal does not answer")
+
         patch.setattr(intake, "_append", no_room)
         with pytest.raises(UnavailableError):
             await admission.admit(["*"])
@@ -92,7 +113,8 @@ async def test_an_admission_that_was_interrupted_is_completed_by_settle(
 
 
 async def test_a_record_that_arrives_during_the_admission_is_not_forgotten(
-        admission: Admission, intake: Intake, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    admission: Admission, intake: Intake, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await send(intake, ["tram-01/level"])
     plain, reads = bus.read, 0
 
@@ -102,8 +124,9 @@ async def test_a_record_that_arrives_during_the_admission_is_not_forgotten(
         async for entries in plain(stream, after, stop_at_end=stop_at_end):
             yield entries
         if reads == 1:  # a door that had begun before the name was registered
-            await intake._quarantine(Kind.OBSERVATION, "http", [0], ["tram-01/level"], np.array([now_us()]),
-                                     (np.array([7.0]),), now_us())
+            await intake._quarantine(
+                Kind.OBSERVATION, "http", [0], ["tram-01/level"], np.array([now_us()]), (np.array([7.0]),), now_us()
+            )
 
     monkeypatch.setattr(bus, "read", read)
     outcome = await admission.admit(["tram-01/level"])
@@ -129,7 +152,8 @@ async def test_when_nothing_waits_the_stream_is_empty(admission: Admission, inta
 
 
 async def test_records_of_names_still_waiting_stay_in_the_stream(
-        admission: Admission, intake: Intake, bus: Bus) -> None:
+    admission: Admission, intake: Intake, bus: Bus
+) -> None:
     await send(intake, ["tram-01/level"])
     await send(intake, ["tram-02/level", "tram-01/level"])
     await send(intake, ["tram-01/level"])
@@ -139,12 +163,14 @@ async def test_records_of_names_still_waiting_stay_in_the_stream(
 
 
 async def test_more_unknown_names_than_are_listed_go_to_the_dead_letters(
-        bus: Bus, records: Records, settings: Settings) -> None:
+    bus: Bus, records: Records, settings: Settings
+) -> None:
     settings.doors.unknown_names = 500
     async with Intake(bus, records, settings) as intake:
         keys = [f"x-{number}/y" for number in range(2000)]
-        receipt = await intake.observations("http", keys, np.full(2000, now_us()), np.zeros(2000),
-                                            lambda row: {"datastream": keys[row], "result": 0})
+        receipt = await intake.observations(
+            "http", keys, np.full(2000, now_us()), np.zeros(2000), lambda row: {"datastream": keys[row], "result": 0}
+        )
         assert len(receipt.quarantined) == 500 and len(receipt.rejected) == 1500
         assert (await Admission(bus, records, intake).waiting())[1] == 500
 

@@ -44,8 +44,9 @@ def at(text: bytes, tag: str) -> bytes:
 
 
 def position(mmsi: int = 574001234, **fields: Any) -> bytes:
-    return vdm(**{"type": 1, "mmsi": mmsi, "lon": 105.63, "lat": 10.45, "speed": 4.2, "course": 120.5, "second": 28,
-                  **fields})
+    return vdm(
+        **{"type": 1, "mmsi": mmsi, "lon": 105.63, "lat": 10.45, "speed": 4.2, "course": 120.5, "second": 28, **fields}
+    )
 
 
 def decode(data: bytes, received: int | None = NOON, **options: Any) -> AisBatch:
@@ -71,9 +72,12 @@ def test_a_long_range_position_is_read_with_the_time_of_receipt() -> None:
 
 
 def test_values_that_mean_not_available_are_not_taken_for_values() -> None:
-    batch = decode(position(speed=102.3, course=360) + position(lon=181, lat=91)
-                   + vdm(type=27, mmsi=5, lon=105, lat=10, speed=63, course=511)
-                   + vdm(type=27, mmsi=5, lon=181, lat=91))
+    batch = decode(
+        position(speed=102.3, course=360)
+        + position(lon=181, lat=91)
+        + vdm(type=27, mmsi=5, lon=105, lat=10, speed=63, course=511)
+        + vdm(type=27, mmsi=5, lon=181, lat=91)
+    )
     assert len(batch) == 2 and batch.counts["no_position"] == 2
     assert all(math.isnan(value) for value in batch.speeds_kn + batch.courses_deg)
     assert batch.raw(0)["speed"] is None
@@ -85,21 +89,49 @@ def test_a_short_mmsi_is_written_with_nine_digits_and_an_impossible_one_is_dropp
 
 
 def test_static_data_in_two_parts_is_put_together() -> None:
-    data = vdm(type=5, mmsi=574001234, shipname="CAT TIEN 02", callsign="XVAB", ship_type=33, to_bow=40, to_stern=8,
-               to_port=5, to_starboard=4, draught=3.1, destination="SA DEC", imo=9331347)
+    data = vdm(
+        type=5,
+        mmsi=574001234,
+        shipname="CAT TIEN 02",
+        callsign="XVAB",
+        ship_type=33,
+        to_bow=40,
+        to_stern=8,
+        to_port=5,
+        to_starboard=4,
+        draught=3.1,
+        destination="SA DEC",
+        imo=9331347,
+    )
     assert data.count(b"\n") == 2
     row = decode(data).statics
-    assert row == [{"key": "mmsi-574001234", "name": "CAT TIEN 02", "kind": "dredger", "properties": {
-        "call_sign": "XVAB", "imo": 9331347, "ship_type": 33, "length_m": 48, "width_m": 9, "draught_m": 3.1,
-        "destination": "SA DEC"}}]
+    assert row == [
+        {
+            "key": "mmsi-574001234",
+            "name": "CAT TIEN 02",
+            "kind": "dredger",
+            "properties": {
+                "call_sign": "XVAB",
+                "imo": 9331347,
+                "ship_type": 33,
+                "length_m": 48,
+                "width_m": 9,
+                "draught_m": 3.1,
+                "destination": "SA DEC",
+            },
+        }
+    ]
 
 
 def test_static_data_of_class_b_comes_in_two_messages() -> None:
-    batch = decode(vdm(type=24, mmsi=574009999, partno=0, shipname="GHE 9")
-                   + vdm(type=24, mmsi=574009999, partno=1, ship_type=70, callsign="3W", to_bow=12, to_stern=3))
+    batch = decode(
+        vdm(type=24, mmsi=574009999, partno=0, shipname="GHE 9")
+        + vdm(type=24, mmsi=574009999, partno=1, ship_type=70, callsign="3W", to_bow=12, to_stern=3)
+    )
     assert batch.statics == [
         {"key": "mmsi-574009999", "name": "GHE 9"},
-        {"key": "mmsi-574009999", "kind": "cargo", "properties": {"call_sign": "3W", "ship_type": 70, "length_m": 15}}]
+        {"key": "mmsi-574009999", "kind": "cargo", "properties": {"call_sign": "3W", "ship_type": 70, "length_m": 15}},
+    ]
 
 
 def test_a_broken_checksum_is_counted_and_the_next_sentence_is_read() -> None:
@@ -175,9 +207,18 @@ def test_a_tag_block_with_a_wrong_checksum_is_not_believed() -> None:
     assert batch.times == [NOON] and batch.counts["bad_tag"] == 1
 
 
-@pytest.mark.parametrize("line", [
-    b"2016-07-28T00:00:28Z %s", b"2016-07-28 00:00:28,%s", b"1469664028 %s", b"1469664028.000,%s",
-    b"%s,r003669953,1469664028", b"\\c:1469664028000*6A\\%s", b'"1469664028","%s"'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"2016-07-28T00:00:28Z %s",
+        b"2016-07-28 00:00:28,%s",
+        b"1469664028 %s",
+        b"1469664028.000,%s",
+        b"%s,r003669953,1469664028",
+        b"\\c:1469664028000*6A\\%s",
+        b'"1469664028","%s"',
+    ],
+)
 def test_the_time_columns_of_common_logs_are_read(line: bytes) -> None:
     text = line % position(second=60).strip() + b"\n"
     if b"c:1469664028000" in line:
@@ -195,15 +236,26 @@ def test_a_log_without_times_starts_when_told_and_goes_on_by_the_vessels_seconds
 
 def test_one_vessel_with_a_wrong_second_does_not_move_the_clock_of_a_log() -> None:
     start = parse_time_us("2026-11-22T08:00:00Z")
-    log = b"".join(position(mmsi=9, second=(second + 25) % 60) + position(mmsi=1, second=second % 60)
-                   for second in range(0, 300, 3))
+    log = b"".join(
+        position(mmsi=9, second=(second + 25) % 60) + position(mmsi=1, second=second % 60)
+        for second in range(0, 300, 3)
+    )
     batch = decode(log, None, start=start)
     right = [moment for key, moment in zip(batch.keys, batch.times, strict=True) if key == "mmsi-000000001"]
     assert right == [start + second * SECOND_US for second in range(0, 300, 3)]
 
 
-@given(st.lists(st.one_of(st.binary(max_size=200), st.just(position()), st.just(position()[:40]),
-                          st.binary(max_size=80).map(lambda b: b"!AIVDM,1,1,,A," + b + b",0*00\n")), max_size=20))
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=200),
+            st.just(position()),
+            st.just(position()[:40]),
+            st.binary(max_size=80).map(lambda b: b"!AIVDM,1,1,,A," + b + b",0*00\n"),
+        ),
+        max_size=20,
+    )
+)
 def test_no_bytes_whatever_raise(parts: list[bytes]) -> None:
     decoder = AisDecoder()
     for part in parts:
@@ -234,7 +286,7 @@ def test_a_real_log_is_read_whole(shared_data: Path) -> None:
     batch = AisBatch()
     begun = time.perf_counter()
     for start in range(0, len(data), 65536):
-        batch.extend(decoder.feed(data[start:start + 65536]))
+        batch.extend(decoder.feed(data[start : start + 65536]))
     elapsed = time.perf_counter() - begun
     batch.extend(decoder.finish())
     assert batch.counts["sentences"] == 59_402 and batch.counts["bad_checksum"] == 0
@@ -260,22 +312,29 @@ async def until(what: Callable[[], bool], limit_s: float = 10) -> None:
 
 
 async def journalled(bus: Bus) -> PositionBatch:
-    found = [PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
-             async for entries in bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
-             for entry in entries]
+    found = [
+        PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
+        async for entries in bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
+        for entry in entries
+    ]
     return PositionBatch.join(found)
 
 
 async def test_sentences_sent_over_tcp_are_in_the_journal_when_the_door_says_so(
-        intake: Intake, bus: Bus, records: Records) -> None:
+    intake: Intake, bus: Bus, records: Records
+) -> None:
     door = AisDoor(intake, AisSettings(tcp_port=0), "127.0.0.1")
     await door.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", door.tcp_port)
-    data = position() + position(mmsi=574000002, lon=105.7) + position().replace(b"*", b"1*") \
+    data = (
+        position()
+        + position(mmsi=574000002, lon=105.7)
+        + position().replace(b"*", b"1*")
         + vdm(type=5, mmsi=574001234, shipname="CAT TIEN 02", ship_type=33)
+    )
     sync = sentence("PTHAP,SYNC,7")
     for start in range(0, len(data + sync), 17):
-        writer.write((data + sync)[start:start + 17])
+        writer.write((data + sync)[start : start + 17])
         await writer.drain()
     answer = await asyncio.wait_for(reader.readline(), 10)
     assert answer == sentence("PTHAP,DONE,7,2,0,0,1")
@@ -331,7 +390,8 @@ async def test_a_peer_outside_the_allowed_networks_is_refused(intake: Intake) ->
 
 
 async def test_while_the_disk_is_full_the_door_waits_and_loses_nothing(
-        intake: Intake, settings: Settings, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    intake: Intake, settings: Settings, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door = AisDoor(intake, AisSettings(tcp_port=0), "127.0.0.1")
     await door.start()
     monkeypatch.setattr(intake, "_reserve", 2**60)
@@ -365,4 +425,3 @@ async def test_a_flood_of_garbage_leaves_the_door_open(intake: Intake) -> None:
     assert answer.startswith(b"$PTHAP,DONE,2,1,0,0,")
     writer.close()
     await door.stop()
-

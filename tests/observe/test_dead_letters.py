@@ -38,9 +38,13 @@ def letters(bus: Bus, records: Records, intake: Intake) -> DeadLetters:
 
 
 async def journalled(bus: Bus, kind: Kind = Kind.OBSERVATION) -> int:
-    return sum([decode_block(kind, entry.payload).num_rows
-                async for entries in bus.read(JOURNAL, 0, subject=f"journal.{kind}", stop_at_end=True)
-                for entry in entries])
+    return sum(
+        [
+            decode_block(kind, entry.payload).num_rows
+            async for entries in bus.read(JOURNAL, 0, subject=f"journal.{kind}", stop_at_end=True)
+            for entry in entries
+        ]
+    )
 
 
 async def bury(bus: Bus, record: Any, *, door: str = "http", kind: str = "observation", reason: str = "bad") -> int:
@@ -69,18 +73,20 @@ async def test_a_letter_that_is_not_json_is_listed_too(letters: DeadLetters, bus
         await letters.retry(seq)
 
 
-@pytest.mark.parametrize("record", [
-    {"datastream": "tram-01/level", "at": "2024-06-01T08:00:00Z", "result": 1.5},
-    {"thing": "tram-01", "datastream": "level", "phenomenonTime": 1717228800, "result": 2},
-    {"key": "tram-01/level", "at": 1_717_228_800_000_000, "result": 1.5},
-    {"datastream": "tram-01/level", "result": "1.5"},
-    '{"datastream": "tram-01/level", "result": 3}',
-    {"topic": "thap/v1/tram-01/level", "payload": '{"result": 4.5}'},
-    {"topic": "thap/v1/tram-01/level", "payload": "4.5"},
-    {"datastream": 1, "time": 1_717_228_800_000_000, "result": 1.5, "received": 5, "seq": 9},
-])
-async def test_an_observation_of_any_doors_spelling_can_be_retried(
-        letters: DeadLetters, bus: Bus, record: Any) -> None:
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"datastream": "tram-01/level", "at": "2024-06-01T08:00:00Z", "result": 1.5},
+        {"thing": "tram-01", "datastream": "level", "phenomenonTime": 1717228800, "result": 2},
+        {"key": "tram-01/level", "at": 1_717_228_800_000_000, "result": 1.5},
+        {"datastream": "tram-01/level", "result": "1.5"},
+        '{"datastream": "tram-01/level", "result": 3}',
+        {"topic": "thap/v1/tram-01/level", "payload": '{"result": 4.5}'},
+        {"topic": "thap/v1/tram-01/level", "payload": "4.5"},
+        {"datastream": 1, "time": 1_717_228_800_000_000, "result": 1.5, "received": 5, "seq": 9},
+    ],
+)
+async def test_an_observation_of_any_doors_spelling_can_be_retried(letters: DeadLetters, bus: Bus, record: Any) -> None:
     seq = await bury(bus, record)
     assert (await letters.retry(seq)).outcome == "accepted"
     assert await journalled(bus) == 1
@@ -89,13 +95,16 @@ async def test_an_observation_of_any_doors_spelling_can_be_retried(
         await letters.retry(seq)
 
 
-@pytest.mark.parametrize("record", [
-    {"mover": "xe-12", "at": 1717228800, "lon": 105.6, "lat": 10.4, "speed_kn": 3},
-    {"key": "xe-12", "at": 1_717_228_800_000_000, "lon": 105.6, "lat": 10.4, "speed": None, "course": 90.0},
-    {"id": "xe-12", "timestamp": "1717228800", "lon": "105.6", "lat": "10.4", "bearing": "12"},
-    {"topic": "thap/v1/xe-12/position", "payload": '{"lon": 105.6, "lat": 10.4}'},
-    {"mover": 1, "time": 1_717_228_800_000_000, "lon": 105.6, "lat": 10.4, "speed_kn": 3.0, "course_deg": None},
-])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"mover": "xe-12", "at": 1717228800, "lon": 105.6, "lat": 10.4, "speed_kn": 3},
+        {"key": "xe-12", "at": 1_717_228_800_000_000, "lon": 105.6, "lat": 10.4, "speed": None, "course": 90.0},
+        {"id": "xe-12", "timestamp": "1717228800", "lon": "105.6", "lat": "10.4", "bearing": "12"},
+        {"topic": "thap/v1/xe-12/position", "payload": '{"lon": 105.6, "lat": 10.4}'},
+        {"mover": 1, "time": 1_717_228_800_000_000, "lon": 105.6, "lat": 10.4, "speed_kn": 3.0, "course_deg": None},
+    ],
+)
 async def test_a_position_of_any_doors_spelling_can_be_retried(letters: DeadLetters, bus: Bus, record: Any) -> None:
     assert (await letters.retry(await bury(bus, record, kind="position"))).outcome == "accepted"
     assert await journalled(bus, Kind.POSITION) == 1
@@ -115,10 +124,24 @@ async def test_a_record_of_an_unknown_name_waits_in_quarantine(letters: DeadLett
     assert (await letters.retry(seq)).outcome == "quarantined"
 
 
-@pytest.mark.parametrize("record", [
-    None, 5, [], {}, {"datastream": "tram-01/level"}, {"result": 5}, {"lon": 5, "lat": 5}, "{nonsense",
-    {"datastream": "tram-01/level", "result": "much"}, {"datastream": "tram-01/level", "result": 1, "at": "noon"},
-    {"topic": "thap/v1/x", "payload": "1"}, {"topic": "thap/v1/a/b", "payload": "{"}, {"datastream": 77, "result": 1}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        5,
+        [],
+        {},
+        {"datastream": "tram-01/level"},
+        {"result": 5},
+        {"lon": 5, "lat": 5},
+        "{nonsense",
+        {"datastream": "tram-01/level", "result": "much"},
+        {"datastream": "tram-01/level", "result": 1, "at": "noon"},
+        {"topic": "thap/v1/x", "payload": "1"},
+        {"topic": "thap/v1/a/b", "payload": "{"},
+        {"datastream": 77, "result": 1},
+    ],
+)
 async def test_what_is_no_record_stays_and_says_why(letters: DeadLetters, bus: Bus, record: Any) -> None:
     seq = await bury(bus, record)
     with pytest.raises(InputError, match=f"letter {seq} cannot be retried"):
@@ -126,8 +149,7 @@ async def test_what_is_no_record_stays_and_says_why(letters: DeadLetters, bus: B
     assert (await letters.show(seq)).record == record
 
 
-async def test_while_the_disk_is_full_a_retried_letter_stays(
-        letters: DeadLetters, bus: Bus, intake: Intake) -> None:
+async def test_while_the_disk_is_full_a_retried_letter_stays(letters: DeadLetters, bus: Bus, intake: Intake) -> None:
     seq = await bury(bus, {"datastream": "tram-01/level", "at": 1717228800, "result": 1})
     intake.disk_full = True
     with pytest.raises(UnavailableError, match="disk is full"):
@@ -136,18 +158,22 @@ async def test_while_the_disk_is_full_a_retried_letter_stays(
 
 
 async def test_what_the_http_door_rejects_can_be_read_and_retried_over_the_api(
-        bus: Bus, records: Records, settings: Settings, intake: Intake) -> None:
+    bus: Bus, records: Records, settings: Settings, intake: Intake
+) -> None:
     tokens = Tokens(records)
     async with records.write() as connection:
         _, secret = await create_token(connection, "writer", ["admin"])
         _, reader = await create_token(connection, "reader", ["read"])
     centre = Centre(settings, records, bus, intake, {"tokens": tokens})
     app = create_app(centre, doors=HttpDoor(intake, tokens, settings))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://centre",
-                                 headers={"Authorization": f"Bearer {secret}"}) as client:
-        sent = [{"datastream": "tram-01/level", "at": 1717228800, "result": 1},
-                {"datastream": "tram-01/level", "at": 1717228800, "result": "high"},
-                {"datastream": "tram-02/level", "at": 1717228800, "result": 2}]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://centre", headers={"Authorization": f"Bearer {secret}"}
+    ) as client:
+        sent = [
+            {"datastream": "tram-01/level", "at": 1717228800, "result": 1},
+            {"datastream": "tram-01/level", "at": 1717228800, "result": "high"},
+            {"datastream": "tram-02/level", "at": 1717228800, "result": 2},
+        ]
         answer = (await client.post("/api/v1/observations", json=sent)).json()
         assert answer["accepted"] == 1 and answer["quarantined"] == [2] and answer["rejected"][0]["index"] == 1
 

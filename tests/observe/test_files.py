@@ -32,26 +32,39 @@ def records(path: Path, **options: Any) -> list[dict[str, Any]]:
         return [record for row in file.rows() if row.values is not None for record in plan.records(row.values).records]
 
 
-LEVEL = [{"datastream": "tram-01/level", "at": "2026-11-22T08:00:00Z", "result": 1.5},
-         {"datastream": "tram-01/level", "at": "2026-11-22T09:00:00Z", "result": 1.75}]
+LEVEL = [
+    {"datastream": "tram-01/level", "at": "2026-11-22T08:00:00Z", "result": 1.5},
+    {"datastream": "tram-01/level", "at": "2026-11-22T09:00:00Z", "result": 1.75},
+]
 
 
 def parquet(path: Path) -> Path:
     moments = [datetime(2026, 11, 22, 8, tzinfo=UTC), datetime(2026, 11, 22, 9, tzinfo=UTC)]
-    pq.write_table(pa.table({"datastream": ["tram-01/level"] * 2,
-                             "time": pa.array(moments, pa.timestamp("ns", "UTC")), "result": [1.5, 1.75]}), path)
+    pq.write_table(
+        pa.table(
+            {
+                "datastream": ["tram-01/level"] * 2,
+                "time": pa.array(moments, pa.timestamp("ns", "UTC")),
+                "result": [1.5, 1.75],
+            }
+        ),
+        path,
+    )
     return path
 
 
-@pytest.mark.parametrize("text", [
-    "datastream,time,result\ntram-01/level,2026-11-22T08:00:00Z,1.5\ntram-01/level,2026-11-22 09:00:00,1.75\n",
-    "thing;datastream;time;value\ntram-01;level;22/11/2026 08:00;1,5\ntram-01;level;22/11/2026 09:00:00;1,75\n",
-    "station,timestamp,level\ntram-01,1795334400,1.5\ntram-01,1795338000000,1.75\n",
-    "date,time,station,level,note\n2026-11-22,08:00,tram-01,1.5,calm\n2026-11-22,09:00,tram-01,1.75,\n",
-    "\ufeffStation\tTime\tlevel (m)\ntram 01\t2026-11-22T08:00Z\t1.5\r\ntram 01\t2026-11-22T09:00Z\t1.75\r\n",
-    '{"datastream":"tram-01/level","at":"2026-11-22T08:00:00Z","result":1.5}\n\n'
-    '{"datastream":"tram-01/level","at":1795338000.0,"result":1.75}\n',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "datastream,time,result\ntram-01/level,2026-11-22T08:00:00Z,1.5\ntram-01/level,2026-11-22 09:00:00,1.75\n",
+        "thing;datastream;time;value\ntram-01;level;22/11/2026 08:00;1,5\ntram-01;level;22/11/2026 09:00:00;1,75\n",
+        "station,timestamp,level\ntram-01,1795334400,1.5\ntram-01,1795338000000,1.75\n",
+        "date,time,station,level,note\n2026-11-22,08:00,tram-01,1.5,calm\n2026-11-22,09:00,tram-01,1.75,\n",
+        "\ufeffStation\tTime\tlevel (m)\ntram 01\t2026-11-22T08:00Z\t1.5\r\ntram 01\t2026-11-22T09:00Z\t1.75\r\n",
+        '{"datastream":"tram-01/level","at":"2026-11-22T08:00:00Z","result":1.5}\n\n'
+        '{"datastream":"tram-01/level","at":1795338000.0,"result":1.75}\n',
+    ],
+)
 def test_the_same_records_come_out_of_every_layout(tmp_path: Path, text: str) -> None:
     assert records(write(tmp_path / "file", text)) == LEVEL
     assert records(write(tmp_path / "packed", gzip.compress(text.encode()))) == LEVEL
@@ -65,7 +78,11 @@ def test_one_row_of_a_wide_file_is_one_record_for_each_column_told(tmp_path: Pat
     path = write(tmp_path / "f.csv", "time,a,b(mm),c,d\n2026-11-22T08:00:00Z,1,2,,x\n2026-11-22T09:00:00Z,,3,4,\n")
     found = records(path, thing="tram-01")
     assert [(record["datastream"], record["result"]) for record in found] == [
-        ("tram-01/a", 1), ("tram-01/b", 2), ("tram-01/b", 3), ("tram-01/c", 4)]
+        ("tram-01/a", 1),
+        ("tram-01/b", 2),
+        ("tram-01/b", 3),
+        ("tram-01/c", 4),
+    ]
     with DataFile(path) as file:
         plan = plan_columns(file.columns, file.sample(), thing="tram-01")
     assert plan.describe("tram-01/b") == ("tram-01", {"name": "b", "unit": "mm"})
@@ -91,13 +108,17 @@ def test_periods_in_columns_become_times(tmp_path: Path) -> None:
     assert records(path, maps={"p*": "salinity_g_l"}) == [
         {"datastream": "Vam-Kenh/salinity_g_l", "at": "2021-01-01T00:00:00Z", "result": 19.2},
         {"datastream": "My-Tho/salinity_g_l", "at": "2022-01-01T00:00:00Z", "result": "x"},
-        {"datastream": "My-Tho/salinity_g_l", "at": "2022-01-11T00:00:00Z", "result": 1.5}]
+        {"datastream": "My-Tho/salinity_g_l", "at": "2022-01-11T00:00:00Z", "result": 1.5},
+    ]
 
 
 def test_positions_are_recognised_and_values_that_mean_unknown_are_left_out(tmp_path: Path) -> None:
-    path = write(tmp_path / "p.csv", "datetime,mmsi,lon,lat,SOG,Heading,shiptype,name,length\n"
-                 "2022-11-01 09:35:36,22,8.1,56.5,102.3,511,Dredging,Vessel 22,18\n"
-                 "2022-11-01 09:35:37,574001234,8.1,56.5,3.5,31,,,\n")
+    path = write(
+        tmp_path / "p.csv",
+        "datetime,mmsi,lon,lat,SOG,Heading,shiptype,name,length\n"
+        "2022-11-01 09:35:36,22,8.1,56.5,102.3,511,Dredging,Vessel 22,18\n"
+        "2022-11-01 09:35:37,574001234,8.1,56.5,3.5,31,,,\n",
+    )
     first, second = records(path)
     assert first == {"mover": "mmsi-000000022", "at": "2022-11-01T09:35:36Z", "lon": 8.1, "lat": 56.5}
     assert second["speed_kn"] == 3.5 and second["course_deg"] == 31 and second["mover"] == "mmsi-574001234"
@@ -106,25 +127,42 @@ def test_positions_are_recognised_and_values_that_mean_unknown_are_left_out(tmp_
         row = next(iter(file.rows())).values
     assert plan.kind is Kind.POSITION and row is not None
     assert plan.describe_mover("mmsi-000000022", row) == {
-        "key": "mmsi-000000022", "name": "Vessel 22", "kind": "dredger", "properties": {"length_m": 18.0}}
+        "key": "mmsi-000000022",
+        "name": "Vessel 22",
+        "kind": "dredger",
+        "properties": {"length_m": 18.0},
+    }
 
 
 def test_values_that_are_no_numbers_are_left_for_the_door_to_refuse(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.csv", "datastream,time,result\na/b,noon,1\na/b,2026-11-22,much\na/b,2026-11-22,inf\n"
-                 "a/b,2026-11-22,NaN\na/b,2026-11-22,-\n")
+    path = write(
+        tmp_path / "f.csv",
+        "datastream,time,result\na/b,noon,1\na/b,2026-11-22,much\na/b,2026-11-22,inf\n"
+        "a/b,2026-11-22,NaN\na/b,2026-11-22,-\n",
+    )
     assert [(record["at"], record["result"]) for record in records(path)] == [
-        ("noon", 1.0), ("2026-11-22T00:00:00Z", "much"), ("2026-11-22T00:00:00Z", "inf")]
+        ("noon", 1.0),
+        ("2026-11-22T00:00:00Z", "much"),
+        ("2026-11-22T00:00:00Z", "inf"),
+    ]
 
 
-@pytest.mark.parametrize("columns, options, message", [
-    (["a", "b"], {}, "no column tells the time"),
-    (["time", "note"], {"thing": "t"}, "no column holds values"),
-    (["time", "level"], {}, "no column tells the thing"),
-    (["time", "level"], {"maps": {"levle": "level"}}, "there is no column 'levle'"),
-    (["time", "lon", "lat"], {"kind": Kind.POSITION}, "no column tells the mover"),
-    (["time", "lon", "lat", "id", "depth"], {"kind": Kind.POSITION, "maps": {"depth": "depth"}}, "no field 'depth'"),
-    (["mover", "lon", "lat"], {}, "no column tells the time"),
-])
+@pytest.mark.parametrize(
+    "columns, options, message",
+    [
+        (["a", "b"], {}, "no column tells the time"),
+        (["time", "note"], {"thing": "t"}, "no column holds values"),
+        (["time", "level"], {}, "no column tells the thing"),
+        (["time", "level"], {"maps": {"levle": "level"}}, "there is no column 'levle'"),
+        (["time", "lon", "lat"], {"kind": Kind.POSITION}, "no column tells the mover"),
+        (
+            ["time", "lon", "lat", "id", "depth"],
+            {"kind": Kind.POSITION, "maps": {"depth": "depth"}},
+            "no field 'depth'",
+        ),
+        (["mover", "lon", "lat"], {}, "no column tells the time"),
+    ],
+)
 def test_wrong_columns_are_told_with_what_there_is(columns: list[str], options: dict[str, Any], message: str) -> None:
     row = ["calm" if column == "note" else "1" for column in columns]
     with pytest.raises(InputError, match=message) as caught:
@@ -132,19 +170,22 @@ def test_wrong_columns_are_told_with_what_there_is(columns: list[str], options: 
     assert "f.csv" in str(caught.value) and (columns[0] in str(caught.value) or "map" in str(caught.value))
 
 
-@pytest.mark.parametrize("content, message, where", [
-    (b"", "the file is empty", ""),
-    (b" \n\n", "the file is empty", ""),
-    (gzip.compress(b""), "the file is empty", ""),
-    (b"justonecolumn\n1\n", "does not name columns", "line 1"),
-    (b"a,b,a\n1,2,3\n", "two columns are called 'a'", "line 1, column 3"),
-    (b"PAR1 and then nothing", "not a whole Parquet file", ""),
-    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "no known format|not UTF-8", ""),
-    ("time,a\n2026,1\n".encode("utf-16"), "UTF-16", "line 1, column 1"),
-    (b'[{"a": 1}]', "a JSON array", ""),
-    (b'{"a": \n', "no line is a JSON object", "line 1"),
-    (b"\x1f\x8bnonsense", "packed file", ""),
-])
+@pytest.mark.parametrize(
+    "content, message, where",
+    [
+        (b"", "the file is empty", ""),
+        (b" \n\n", "the file is empty", ""),
+        (gzip.compress(b""), "the file is empty", ""),
+        (b"justonecolumn\n1\n", "does not name columns", "line 1"),
+        (b"a,b,a\n1,2,3\n", "two columns are called 'a'", "line 1, column 3"),
+        (b"PAR1 and then nothing", "not a whole Parquet file", ""),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "no known format|not UTF-8", ""),
+        ("time,a\n2026,1\n".encode("utf-16"), "UTF-16", "line 1, column 1"),
+        (b'[{"a": 1}]', "a JSON array", ""),
+        (b'{"a": \n', "no line is a JSON object", "line 1"),
+        (b"\x1f\x8bnonsense", "packed file", ""),
+    ],
+)
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: str, where: str) -> None:
     path = write(tmp_path / "bad", content)
     with pytest.raises(InputError, match=message) as caught:
@@ -203,8 +244,9 @@ def test_an_nmea_log_is_recognised_whatever_its_name(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_whatever_make_anything_but_rows_or_a_clear_error(tmp_path_factory: pytest.TempPathFactory,
-                                                                   content: bytes) -> None:
+def test_no_bytes_whatever_make_anything_but_rows_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = write(tmp_path_factory.mktemp("any") / "file", content)
     try:
         with DataFile(path) as file:
@@ -216,8 +258,15 @@ def test_no_bytes_whatever_make_anything_but_rows_or_a_clear_error(tmp_path_fact
         assert str(path) in str(error)
 
 
-@given(st.lists(st.tuples(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
-                          st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(
+            st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.floats(allow_nan=False, allow_infinity=False)
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_times_and_numbers_of_any_size_pass_unchanged(rows: list[tuple[datetime, float]]) -> None:
     plan: Plan = plan_columns(["time", "result"], [], thing="t")
     for moment, value in rows:
@@ -232,10 +281,14 @@ def test_times_and_numbers_of_any_size_pass_unchanged(rows: list[tuple[datetime,
 def test_the_pest_series_is_read_with_its_weather(shared_data: Path) -> None:
     found = records(shared_data / "pests" / "rice_pests_weather_1959_2006.csv")
     assert len(found) == 13_008 and all(isinstance(record["result"], float) for record in found)
-    assert found[0] == {"datastream": "Cuttack/Brownplanthopper-Number-hill", "at": "2003-01-01T00:00:00Z",
-                        "result": 0.0}
-    with_weather = records(shared_data / "pests" / "rice_pests_weather_1959_2006.csv",
-                           maps={"MaxT": "temp_max_c", "RF(mm)": "rain_mm"})
+    assert found[0] == {
+        "datastream": "Cuttack/Brownplanthopper-Number-hill",
+        "at": "2003-01-01T00:00:00Z",
+        "result": 0.0,
+    }
+    with_weather = records(
+        shared_data / "pests" / "rice_pests_weather_1959_2006.csv", maps={"MaxT": "temp_max_c", "RF(mm)": "rain_mm"}
+    )
     assert len(with_weather) == 3 * 13_008
     assert {"Maruteru/rain_mm", "Maruteru/temp_max_c"} <= {record["datastream"] for record in with_weather}
 
@@ -244,7 +297,10 @@ def test_the_salinity_table_is_read(shared_data: Path) -> None:
     path = next((shared_data / "salinity").glob("*.csv"))
     found = records(path, maps={"p*": "salinity_g_l"})
     assert len(found) == 57 and found[0] == {
-        "datastream": "Vam-Kenh/salinity_g_l", "at": "2021-01-01T00:00:00Z", "result": 19.2}
+        "datastream": "Vam-Kenh/salinity_g_l",
+        "at": "2021-01-01T00:00:00Z",
+        "result": 19.2,
+    }
 
 
 def test_the_ais_table_is_read(shared_data: Path) -> None:

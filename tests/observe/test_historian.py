@@ -40,7 +40,7 @@ def settings(settings: Settings) -> Settings:
 async def until(condition: Callable[[], object], limit_s: float = 30) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -60,17 +60,29 @@ async def running(bus: Bus, settings: Settings) -> AsyncIterator[Historian]:
 def observations(first: int, rows: int = 1000, series: int = 10) -> bytes:
     """A block whose times begin at second `first`."""
     row = np.arange(rows)
-    return encode_block(Kind.OBSERVATION, {
-        "datastream": (row % series + 1).astype(np.int32), "time": START + (first + row) * SECOND_US,
-        "result": row / 10})
+    return encode_block(
+        Kind.OBSERVATION,
+        {
+            "datastream": (row % series + 1).astype(np.int32),
+            "time": START + (first + row) * SECOND_US,
+            "result": row / 10,
+        },
+    )
 
 
 def positions(first: int, rows: int = 10) -> bytes:
     row = np.arange(rows)
-    return encode_block(Kind.POSITION, {
-        "mover": np.ones(rows, np.int32), "time": START + (first + row) * SECOND_US, "lon": 105.6 + row / 1000,
-        "lat": 10.4 + row / 1000, "speed_kn": np.full(rows, 5.0, np.float32),
-        "course_deg": np.full(rows, np.nan, np.float32)})
+    return encode_block(
+        Kind.POSITION,
+        {
+            "mover": np.ones(rows, np.int32),
+            "time": START + (first + row) * SECOND_US,
+            "lon": 105.6 + row / 1000,
+            "lat": 10.4 + row / 1000,
+            "speed_kn": np.full(rows, 5.0, np.float32),
+            "course_deg": np.full(rows, np.nan, np.float32),
+        },
+    )
 
 
 async def send(bus: Bus, kind: str, block: bytes, received: int = START, version: str = BLOCK_VERSION) -> int:
@@ -78,8 +90,9 @@ async def send(bus: Bus, kind: str, block: bytes, received: int = START, version
 
 
 async def dead_letters(bus: Bus) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(entry.payload) async for entries in bus.read(DEAD, 0, stop_at_end=True)
-            for entry in entries]
+    return [
+        msgspec.json.decode(entry.payload) async for entries in bus.read(DEAD, 0, stop_at_end=True) for entry in entries
+    ]
 
 
 def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
@@ -92,12 +105,31 @@ def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
 
 async def test_records_of_all_kinds_reach_the_lake_with_their_door_time(bus: Bus, settings: Settings) -> None:
     stamp = pa.array([START]).view("int64")
-    sighting = encode_block(Kind.SIGHTING, {"camera": np.ones(1, np.int32), "time": np.array(stamp), "track": [7],
-                                            "label": ["truck"], "action": ["crossed"], "detail": [None]})
-    article = encode_block(Kind.ARTICLE, {"source": ["báo"], "time": np.array(stamp), "url": ["https://example.org"],
-                                          "title": ["Nước lên"], "text": ["…"]})
-    report = encode_block(Kind.REPORT, {"report": ["R-1"], "time": np.array(stamp), "lon": [105.6], "lat": [10.4],
-                                        "text": ["ổ gà"], "media": [None]})
+    sighting = encode_block(
+        Kind.SIGHTING,
+        {
+            "camera": np.ones(1, np.int32),
+            "time": np.array(stamp),
+            "track": [7],
+            "label": ["truck"],
+            "action": ["crossed"],
+            "detail": [None],
+        },
+    )
+    article = encode_block(
+        Kind.ARTICLE,
+        {
+            "source": ["báo"],
+            "time": np.array(stamp),
+            "url": ["https://example.org"],
+            "title": ["Nước lên"],
+            "text": ["…"],
+        },
+    )
+    report = encode_block(
+        Kind.REPORT,
+        {"report": ["R-1"], "time": np.array(stamp), "lon": [105.6], "lat": [10.4], "text": ["ổ gà"], "media": [None]},
+    )
     await send(bus, "observation", observations(0), START + 5)
     await send(bus, "position", positions(0))
     for kind, block in (("sighting", sighting), ("article", article), ("report", report)):
@@ -106,14 +138,17 @@ async def test_records_of_all_kinds_reach_the_lake_with_their_door_time(bus: Bus
         await until(lambda: historian.seq == last)
         assert historian.total == 1000 + 10 + 3
     assert rows(settings, "SELECT count(*), sum(result), max(received) FROM observations") == [
-        (1000, pytest.approx(49950), "2026-03-10T00:00:00.000005Z")]
+        (1000, pytest.approx(49950), "2026-03-10T00:00:00.000005Z")
+    ]
     assert rows(settings, "SELECT count(*), count(speed_kn) FROM positions") == [(10, 10)]
     assert rows(settings, "SELECT label, title, report FROM sightings, articles, reports") == [
-        ("truck", "Nước lên", "R-1")]
+        ("truck", "Nước lên", "R-1")
+    ]
 
 
 async def test_records_that_come_while_it_runs_are_written_and_the_heartbeat_says_so(
-        bus: Bus, settings: Settings) -> None:
+    bus: Bus, settings: Settings
+) -> None:
     beats: list[dict[str, Any]] = []
 
     async def hear(_subject: str, payload: bytes) -> None:
@@ -145,11 +180,14 @@ async def test_after_a_restart_it_reads_on_where_the_lake_stands(bus: Bus, setti
     assert rows(settings, "SELECT count(*) FROM observations") == [(2000,)]
 
 
-async def test_a_block_that_is_none_goes_to_the_dead_letters_and_the_rest_goes_on(
-        bus: Bus, settings: Settings) -> None:
+async def test_a_block_that_is_none_goes_to_the_dead_letters_and_the_rest_goes_on(bus: Bus, settings: Settings) -> None:
     await send(bus, "observation", observations(0))
-    bad = [("observation", b"not a block", "1"), ("observation", observations(0)[:-40], "1"), ("rumour", b"x", "1"),
-           ("observation", observations(5000), "2")]
+    bad = [
+        ("observation", b"not a block", "1"),
+        ("observation", observations(0)[:-40], "1"),
+        ("rumour", b"x", "1"),
+        ("observation", observations(5000), "2"),
+    ]
     for kind, block, version in bad:
         await send(bus, kind, block, version=version)
     last = await send(bus, "observation", observations(1000))
@@ -158,13 +196,15 @@ async def test_a_block_that_is_none_goes_to_the_dead_letters_and_the_rest_goes_o
         assert (historian.total, historian.counters["dead"]) == (2000, 4)
     letters = await dead_letters(bus)
     assert [(letter["door"], letter["stage"], letter["seq"]) for letter in letters] == [
-        ("history", "history", seq) for seq in (2, 3, 4, 5)]
+        ("history", "history", seq) for seq in (2, 3, 4, 5)
+    ]
     assert [base64.b64decode(letter["record"]) for letter in letters] == [block for _, block, _ in bad]
     assert "version '2'" in letters[-1]["reason"]
 
 
 async def test_a_poisoned_row_goes_to_the_dead_letters_and_its_neighbours_are_written(
-        bus: Bus, settings: Settings) -> None:
+    bus: Bus, settings: Settings
+) -> None:
     row = np.arange(1000)
     ids = (row % 10 + 1).astype(np.int32)
     at = START + row * SECOND_US
@@ -184,7 +224,8 @@ async def test_a_poisoned_row_goes_to_the_dead_letters_and_its_neighbours_are_wr
 
 
 async def test_records_the_journal_dropped_before_they_were_written_are_told_loudly(
-        bus: Bus, settings: Settings) -> None:
+    bus: Bus, settings: Settings
+) -> None:
     async with running(bus, settings) as historian:
         await send(bus, "observation", observations(0))
         await until(lambda: historian.seq == 1)
@@ -223,7 +264,8 @@ async def test_upkeep_goes_on_beside_the_writing(bus: Bus, settings: Settings) -
 
 
 async def test_a_full_disk_holds_the_writing_and_it_goes_on_by_itself(
-        bus: Bus, settings: Settings, tmp_path: Path) -> None:
+    bus: Bus, settings: Settings, tmp_path: Path
+) -> None:
     with SmallDisk(tmp_path / "small", 3) as disk, structlog.testing.capture_logs() as logs:
         small = load_settings(disk.folder / "centre")
         small.data.mkdir()
@@ -232,9 +274,18 @@ async def test_a_full_disk_holds_the_writing_and_it_goes_on_by_itself(
             noise = np.random.default_rng(1)
             row = np.arange(50_000)
             for number in range(10):
-                last = await send(bus, "observation", encode_block(Kind.OBSERVATION, {
-                    "datastream": (row % 100 + 1).astype(np.int32),
-                    "time": START + number * DAY_US + row * SECOND_US, "result": noise.normal(size=50_000)}))
+                last = await send(
+                    bus,
+                    "observation",
+                    encode_block(
+                        Kind.OBSERVATION,
+                        {
+                            "datastream": (row % 100 + 1).astype(np.int32),
+                            "time": START + number * DAY_US + row * SECOND_US,
+                            "result": noise.normal(size=50_000),
+                        },
+                    ),
+                )
             await until(lambda: historian.disk_full)
             assert historian.seq < last
             disk.grow(40)
@@ -242,8 +293,10 @@ async def test_a_full_disk_holds_the_writing_and_it_goes_on_by_itself(
             assert historian.disk_full is False
         assert rows(small, "SELECT count(*) FROM observations") == [(500_000,)]
     said = [line["event"] for line in logs if "room" in line["event"] or "cannot be written" in line["event"]]
-    assert said == ["history cannot be written; records wait in the journal, trying again",
-                    "the disk has room again: history goes on"]
+    assert said == [
+        "history cannot be written; records wait in the journal, trying again",
+        "the disk has room again: history goes on",
+    ]
 
 
 _CHILD = """
@@ -267,12 +320,14 @@ asyncio.run(main())
 
 
 async def test_killed_at_any_moment_it_loses_nothing_and_doubles_nothing(
-        bus: Bus, settings: Settings, nats_server: NatsServer) -> None:
+    bus: Bus, settings: Settings, nats_server: NatsServer
+) -> None:
     seed = np.random.default_rng(7)
     sent = 0
     for _ in range(6):
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _CHILD, str(settings.data), nats_server.url, stdout=asyncio.subprocess.PIPE)
+            sys.executable, "-c", _CHILD, str(settings.data), nats_server.url, stdout=asyncio.subprocess.PIPE
+        )
         assert child.stdout is not None
         assert await child.stdout.readline() == b"ready\n"
         began = time.monotonic()

@@ -39,8 +39,9 @@ async def door(bus: Bus, records: Records, settings: Settings) -> AsyncIterator[
     async with Intake(bus, records, settings) as intake:
         app = HttpDoor(intake, Tokens(records), settings)
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://centre",
-                                     headers={"Authorization": f"Bearer {secret}"}) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://centre", headers={"Authorization": f"Bearer {secret}"}
+        ) as client:
             yield SimpleNamespace(client=client, intake=intake, bus=bus, reader=reader, narrow=narrow, records=records)
 
 
@@ -71,38 +72,56 @@ async def test_without_a_token_nothing_is_taken(door: SimpleNamespace) -> None:
 
 
 async def test_what_is_acknowledged_is_in_the_journal(door: SimpleNamespace) -> None:
-    answer = await door.client.post(OBSERVATIONS, json=[
-        {"datastream": "tram/level", "at": "2026-11-22T08:00:00Z", "result": 1.42},
-        {"datastream": "rain", "thing": "tram", "time": "2026-11-22T15:00:00+07:00", "result": 3},
-        {"datastream": "tram/level", "phenomenonTime": 1795334460, "result": True}])
+    answer = await door.client.post(
+        OBSERVATIONS,
+        json=[
+            {"datastream": "tram/level", "at": "2026-11-22T08:00:00Z", "result": 1.42},
+            {"datastream": "rain", "thing": "tram", "time": "2026-11-22T15:00:00+07:00", "result": 3},
+            {"datastream": "tram/level", "phenomenonTime": 1795334460, "result": True},
+        ],
+    )
     assert answer.status_code == 200
     assert answer.json() == {"accepted": 3, "rejected": []}
     assert sorted(await _journal(door.bus)) == [
-        (1, 1795334400_000000, 1.42), (1, 1795334460_000000, 1.0), (2, 1795334400_000000, 3.0)]
+        (1, 1795334400_000000, 1.42),
+        (1, 1795334460_000000, 1.0),
+        (2, 1795334400_000000, 3.0),
+    ]
 
 
 async def test_ndjson_and_gzip_are_taken(door: SimpleNamespace) -> None:
-    lines = "\n".join(json.dumps({"datastream": "tram/level", "at": f"2026-11-22T08:00:{i:02}Z", "result": i})
-                      for i in range(30))
-    answer = await door.client.post(OBSERVATIONS, content=gzip.compress(lines.encode()),
-                                    headers={"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"})
+    lines = "\n".join(
+        json.dumps({"datastream": "tram/level", "at": f"2026-11-22T08:00:{i:02}Z", "result": i}) for i in range(30)
+    )
+    answer = await door.client.post(
+        OBSERVATIONS,
+        content=gzip.compress(lines.encode()),
+        headers={"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"},
+    )
     assert answer.json()["accepted"] == 30
     assert len(await _journal(door.bus)) == 30
 
 
 async def test_each_rejected_record_has_its_index_and_reason_and_a_dead_letter(door: SimpleNamespace) -> None:
     ahead = iso(now_us() + 7 * 3600 * SECOND_US)
-    answer = await door.client.post(OBSERVATIONS, content=json.dumps([
-        {"datastream": "tram/level", "result": 1},
-        {"datastream": "tram/level"},
-        {"datastream": "tram/level", "result": "high"},
-        {"datastream": "tram/level", "at": "yesterday", "result": 1},
-        {"datastream": "tram/level", "at": "1970-01-01T00:00:05Z", "result": 1},
-        {"datastream": "tram/level", "at": "2100-01-01T00:00:00Z", "result": 1},
-        {"datastream": "tram/level", "at": ahead, "result": 1},
-        {"datastream": "a b", "result": 1},
-        {"datastream": "tram/level", "result": 2},
-    ]).replace('"result": 2', '"result": 1e999').encode())
+    answer = await door.client.post(
+        OBSERVATIONS,
+        content=json.dumps(
+            [
+                {"datastream": "tram/level", "result": 1},
+                {"datastream": "tram/level"},
+                {"datastream": "tram/level", "result": "high"},
+                {"datastream": "tram/level", "at": "yesterday", "result": 1},
+                {"datastream": "tram/level", "at": "1970-01-01T00:00:05Z", "result": 1},
+                {"datastream": "tram/level", "at": "2100-01-01T00:00:00Z", "result": 1},
+                {"datastream": "tram/level", "at": ahead, "result": 1},
+                {"datastream": "a b", "result": 1},
+                {"datastream": "tram/level", "result": 2},
+            ]
+        )
+        .replace('"result": 2', '"result": 1e999')
+        .encode(),
+    )
     body = answer.json()
     assert answer.status_code == 200
     assert body["accepted"] == 1
@@ -121,13 +140,16 @@ async def test_each_rejected_record_has_its_index_and_reason_and_a_dead_letter(d
     assert all(letter["reason"] and letter["record"] for letter in letters)
 
 
-@pytest.mark.parametrize(("body", "where"), [
-    (b'[{"datastream": "tram/level",\n "result": oops}]', "line 2, column 12"),
-    (b'[{"datastream": "tram/level", "result": NaN}]', "line 1, column 41"),
-    (b'[{"datastream": "tram/level", "result": 1}', "line 1"),
-    (b'[{"datastream": "tr\xff", "result": 1}', "line 1, column 20"),
-    (b"hello", "line 1, column 1"),
-])
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'[{"datastream": "tram/level",\n "result": oops}]', "line 2, column 12"),
+        (b'[{"datastream": "tram/level", "result": NaN}]', "line 1, column 41"),
+        (b'[{"datastream": "tram/level", "result": 1}', "line 1"),
+        (b'[{"datastream": "tr\xff", "result": 1}', "line 1, column 20"),
+        (b"hello", "line 1, column 1"),
+    ],
+)
 async def test_wrong_json_is_a_400_with_line_and_column(door: SimpleNamespace, body: bytes, where: str) -> None:
     answer = await door.client.post(OBSERVATIONS, content=body)
     assert answer.status_code == 400
@@ -157,17 +179,22 @@ async def test_one_broken_line_of_ndjson_does_not_take_the_others_with_it(door: 
 
 async def test_invalid_utf8_in_one_record_rejects_that_record(door: SimpleNamespace) -> None:
     answer = await door.client.post(
-        OBSERVATIONS, content=b'[{"datastream": "tram/level", "result": 1}, {"datastream": "tr\xff", "result": 1}]')
+        OBSERVATIONS, content=b'[{"datastream": "tram/level", "result": 1}, {"datastream": "tr\xff", "result": 1}]'
+    )
     assert answer.json()["accepted"] == 1
     assert answer.json()["rejected"][0]["index"] == 1
     assert "UTF-8" in answer.json()["rejected"][0]["reason"]
 
 
 async def test_unknown_names_wait_in_quarantine_and_are_counted(door: SimpleNamespace) -> None:
-    answer = await door.client.post(OBSERVATIONS, json=[
-        {"datastream": "new/level", "at": "2026-11-22T08:00:00Z", "result": 1},
-        {"datastream": "tram/level", "at": "2026-11-22T08:00:00Z", "result": 1},
-        {"datastream": "new/level", "at": "2026-11-22T08:00:01Z", "result": 2}])
+    answer = await door.client.post(
+        OBSERVATIONS,
+        json=[
+            {"datastream": "new/level", "at": "2026-11-22T08:00:00Z", "result": 1},
+            {"datastream": "tram/level", "at": "2026-11-22T08:00:00Z", "result": 1},
+            {"datastream": "new/level", "at": "2026-11-22T08:00:01Z", "result": 2},
+        ],
+    )
     assert answer.json() == {"accepted": 1, "quarantined": [0, 2], "rejected": []}
     assert len(await _journal(door.bus)) == 1
     kept = (await _stream(door.bus, QUARANTINE))[0]["records"]
@@ -176,8 +203,9 @@ async def test_unknown_names_wait_in_quarantine_and_are_counted(door: SimpleName
 
 async def test_a_million_unknown_names_cannot_fill_the_quarantine(door: SimpleNamespace, settings: Settings) -> None:
     settings.doors.unknown_names = 50
-    answer = await door.client.post(OBSERVATIONS, json=[
-        {"datastream": f"new-{i}/level", "result": 1} for i in range(200)])
+    answer = await door.client.post(
+        OBSERVATIONS, json=[{"datastream": f"new-{i}/level", "result": 1} for i in range(200)]
+    )
     body = answer.json()
     assert len(body["quarantined"]) == 50
     assert len(body["rejected"]) == 150
@@ -185,17 +213,22 @@ async def test_a_million_unknown_names_cannot_fill_the_quarantine(door: SimpleNa
 
 
 async def test_names_of_the_admission_policy_are_registered_at_once(door: SimpleNamespace, settings: Settings) -> None:
-    answer = await door.client.post(POSITIONS, json=[
-        {"mover": "mmsi-574001234", "at": "2026-11-22T08:00:00Z", "lon": 105.6, "lat": 10.4}])
+    answer = await door.client.post(
+        POSITIONS, json=[{"mover": "mmsi-574001234", "at": "2026-11-22T08:00:00Z", "lon": 105.6, "lat": 10.4}]
+    )
     assert answer.json() == {"accepted": 1, "rejected": []}
 
 
 async def test_positions_out_of_range_or_without_a_fix_are_rejected(door: SimpleNamespace) -> None:
-    answer = await door.client.post(POSITIONS, json=[
-        {"mover": "ghe-1", "at": "2026-11-22T08:00:00Z", "lon": 105.6, "lat": 10.4, "speed_kn": 4.2},
-        {"mover": "ghe-1", "at": "2026-11-22T08:00:01Z", "lon": 0, "lat": 0},
-        {"mover": "ghe-1", "at": "2026-11-22T08:00:02Z", "lon": 105.6, "lat": 90.5},
-        {"mover": "ghe-1", "at": "2026-11-22T08:00:03Z", "lon": -181, "lat": 10.4}])
+    answer = await door.client.post(
+        POSITIONS,
+        json=[
+            {"mover": "ghe-1", "at": "2026-11-22T08:00:00Z", "lon": 105.6, "lat": 10.4, "speed_kn": 4.2},
+            {"mover": "ghe-1", "at": "2026-11-22T08:00:01Z", "lon": 0, "lat": 0},
+            {"mover": "ghe-1", "at": "2026-11-22T08:00:02Z", "lon": 105.6, "lat": 90.5},
+            {"mover": "ghe-1", "at": "2026-11-22T08:00:03Z", "lon": -181, "lat": 10.4},
+        ],
+    )
     body = answer.json()
     assert body["accepted"] == 1
     assert [entry["index"] for entry in body["rejected"]] == [1, 2, 3]
@@ -206,9 +239,15 @@ async def test_positions_out_of_range_or_without_a_fix_are_rejected(door: Simple
 
 
 async def test_a_token_writes_only_what_it_may(door: SimpleNamespace) -> None:
-    answer = await door.client.post(OBSERVATIONS, headers={"Authorization": f"Bearer {door.narrow}"}, json=[
-        {"datastream": "tram/level", "result": 1}, {"datastream": "tram/rain", "result": 1},
-        {"datastream": "nowhere", "result": 1}])
+    answer = await door.client.post(
+        OBSERVATIONS,
+        headers={"Authorization": f"Bearer {door.narrow}"},
+        json=[
+            {"datastream": "tram/level", "result": 1},
+            {"datastream": "tram/rain", "result": 1},
+            {"datastream": "nowhere", "result": 1},
+        ],
+    )
     body = answer.json()
     assert body["accepted"] == 1
     assert [entry["index"] for entry in body["rejected"]] == [0, 2]
@@ -232,9 +271,12 @@ async def test_a_full_disk_is_a_503_and_passes_by_itself(door: SimpleNamespace, 
 
 async def test_many_requests_share_few_blocks(door: SimpleNamespace) -> None:
     start = now_us() - DAY_US
-    answers = await asyncio.gather(*(
-        door.client.post(OBSERVATIONS, json=[{"datastream": "tram/level", "at": (start + i) / 1e6, "result": i}])
-        for i in range(100)))
+    answers = await asyncio.gather(
+        *(
+            door.client.post(OBSERVATIONS, json=[{"datastream": "tram/level", "at": (start + i) / 1e6, "result": i}])
+            for i in range(100)
+        )
+    )
     assert [answer.json() for answer in answers] == [{"accepted": 1, "rejected": []}] * 100
     assert len(await _journal(door.bus)) == 100
     assert await door.bus.last_seq(JOURNAL) < 50
@@ -250,9 +292,19 @@ def test_any_bytes_are_records_or_a_clear_error(body: bytes) -> None:
         assert len(decoded.records) + len(decoded.bad) >= 0
 
 
-@given(st.lists(st.one_of(
-    st.fixed_dictionaries({"datastream": st.text(max_size=5), "result": st.floats(allow_nan=False, allow_infinity=False)}),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), st.integers(), st.none()), max_size=10))
+@given(
+    st.lists(
+        st.one_of(
+            st.fixed_dictionaries(
+                {"datastream": st.text(max_size=5), "result": st.floats(allow_nan=False, allow_infinity=False)}
+            ),
+            st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+            st.integers(),
+            st.none(),
+        ),
+        max_size=10,
+    )
+)
 def test_every_element_of_an_array_is_a_record_or_a_refusal(elements: list[Any]) -> None:
     decoded = decode_records(json.dumps(elements).encode(), ObservationIn)
     places = [decoded.place(row) for row in range(len(decoded.records))] + [index for index, _, _ in decoded.bad]

@@ -24,8 +24,9 @@ from thap.observe.registry import register_datastreams, register_movers
 
 
 @pytest.fixture
-async def device(nats_server: NatsServer, bus: Bus, records: Records, settings: Settings
-                 ) -> AsyncIterator[SimpleNamespace]:
+async def device(
+    nats_server: NatsServer, bus: Bus, records: Records, settings: Settings
+) -> AsyncIterator[SimpleNamespace]:
     async with records.write() as connection:
         await register_datastreams(connection, [{"key": "tram/level"}, {"key": "tram.2/level"}])
         await register_movers(connection, [{"key": "ghe-1"}])
@@ -86,6 +87,7 @@ def _publish(client: paho.Client, topic: str, payload: Any, qos: int) -> None:
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_number_and_a_dated_result_arrive(device: SimpleNamespace, qos: int) -> None:
     with _connected(device) as client:
+
         def send() -> None:
             _publish(client, "thap/v1/tram/level", "1.5", qos)
             _publish(client, "thap/v1/tram.2/level", {"at": "2026-11-22T08:00:00Z", "result": 2.5}, qos)
@@ -103,6 +105,7 @@ async def test_a_number_and_a_dated_result_arrive(device: SimpleNamespace, qos: 
 
 async def test_positions_arrive_and_rubbish_becomes_dead_letters(device: SimpleNamespace) -> None:
     with _connected(device) as client:
+
         def send() -> None:
             _publish(client, "thap/v1/ghe-1/position", {"lon": 105.6, "lat": 10.4, "speed_kn": 3}, 1)
             _publish(client, "thap/v1/tram/level", b"\xff\xfe rubbish", 1)

@@ -48,16 +48,22 @@ class Gateway:
     url: str
 
     async def observations(self) -> ObservationBatch:
-        return ObservationBatch.join([
-            ObservationBatch.of(decode_block(Kind.OBSERVATION, entry.payload), entry.time, entry.seq)
-            async for entries in self.bus.read(JOURNAL, 0, subject="journal.observation", stop_at_end=True)
-            for entry in entries])
+        return ObservationBatch.join(
+            [
+                ObservationBatch.of(decode_block(Kind.OBSERVATION, entry.payload), entry.time, entry.seq)
+                async for entries in self.bus.read(JOURNAL, 0, subject="journal.observation", stop_at_end=True)
+                for entry in entries
+            ]
+        )
 
     async def positions(self) -> PositionBatch:
-        return PositionBatch.join([
-            PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
-            async for entries in self.bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
-            for entry in entries])
+        return PositionBatch.join(
+            [
+                PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
+                async for entries in self.bus.read(JOURNAL, 0, subject="journal.position", stop_at_end=True)
+                for entry in entries
+            ]
+        )
 
     async def replay(self, *arguments: object) -> dict[str, Any]:
         """Run the command; its JSON, or its error raised."""
@@ -72,8 +78,16 @@ class Gateway:
     async def start(self, *arguments: object) -> asyncio.subprocess.Process:
         """Run the command as a process of its own."""
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from thap.cli import main; main()", "replay", *map(str, arguments),
-            "--data", str(self.settings.data), "--json", stdout=asyncio.subprocess.PIPE)
+            sys.executable,
+            "-c",
+            "from thap.cli import main; main()",
+            "replay",
+            *map(str, arguments),
+            "--data",
+            str(self.settings.data),
+            "--json",
+            stdout=asyncio.subprocess.PIPE,
+        )
 
 
 @pytest.fixture
@@ -93,7 +107,7 @@ async def gateway(bus: Bus, records: Records, settings: Settings) -> AsyncIterat
         server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error", lifespan="on"))
         serving = asyncio.create_task(server.serve())
         async with asyncio.timeout(10):
-            while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
+            while not server.started:
                 await asyncio.sleep(0.01)
         yield Gateway(settings, bus, records, intake, url)
         await ais.stop()
@@ -131,10 +145,13 @@ async def test_a_replay_that_was_interrupted_goes_on(gateway: Gateway, tmp_path:
 
 
 async def test_rows_the_door_refuses_are_reported_and_kept_and_the_rest_goes_on(
-        gateway: Gateway, tmp_path: Path) -> None:
+    gateway: Gateway, tmp_path: Path
+) -> None:
     path = tmp_path / "f.csv"
-    path.write_text("datastream,time,result\na/b,2023-01-01,1\na/b,never,2\na/b,2023-01-01\na/b,1970-01-01,3\n"
-                    "a/b,2100-01-01,4\na/b,2023-01-02,inf\na/b,2023-01-03,5\n")
+    path.write_text(
+        "datastream,time,result\na/b,2023-01-01,1\na/b,never,2\na/b,2023-01-01\na/b,1970-01-01,3\n"
+        "a/b,2100-01-01,4\na/b,2023-01-02,inf\na/b,2023-01-03,5\n"
+    )
     async with gateway.records.write() as connection:
         await register_datastreams(connection, [{"key": "a/b"}])
     await gateway.intake.reload()
@@ -146,7 +163,8 @@ async def test_rows_the_door_refuses_are_reported_and_kept_and_the_rest_goes_on(
     page = await DeadLetters(gateway.bus, gateway.records).page()
     assert page.total == 5
     assert {"line": 4, "fault": "the row has 2 columns, not 3", "row": ["a/b", "2023-01-01"]} in [
-        letter.record for letter in page.items]
+        letter.record for letter in page.items
+    ]
 
 
 async def test_unknown_names_wait_unless_they_are_admitted(gateway: Gateway, tmp_path: Path) -> None:
@@ -191,8 +209,12 @@ async def test_a_centre_that_stops_half_way_is_told_and_the_rest_follows(gateway
 
 async def test_files_that_cannot_be_replayed_say_why(gateway: Gateway, tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
-    for content, message in ((b"", "empty"), (b"a,b\n1,2\n", "no column tells the time"),
-                             (b"PAR1....", "not a whole Parquet"), (b"time,level\n2026-01-01,1\n", "tells the thing")):
+    for content, message in (
+        (b"", "empty"),
+        (b"a,b\n1,2\n", "no column tells the time"),
+        (b"PAR1....", "not a whole Parquet"),
+        (b"time,level\n2026-01-01,1\n", "tells the thing"),
+    ):
         bad.write_bytes(content)
         with pytest.raises(InputError, match=message):
             await gateway.replay(bad)
@@ -218,7 +240,7 @@ async def test_a_replay_killed_at_any_moment_goes_on_and_loses_nothing(gateway: 
     path = table(tmp_path / "f.csv", 20_000)
     process = await gateway.start(path, "--admit", "--batch", 200)
     async with asyncio.timeout(60):
-        while gateway.intake.counters["http.accepted"] < 2000:  # noqa: ASYNC110  another process sets it
+        while gateway.intake.counters["http.accepted"] < 2000:
             await asyncio.sleep(0.005)
     process.kill()
     await process.wait()
@@ -245,7 +267,8 @@ async def test_the_raw_ais_log_goes_through_the_ais_door_with_its_times(gateway:
     assert by_http["accepted"] == done["accepted"], "either door takes the same positions"
     both = await gateway.positions()
     assert len(set(zip(both.mover.tolist(), both.time.tolist(), strict=True))) == len(
-        set(zip(by_door.mover.tolist(), by_door.time.tolist(), strict=True))), "with the same times"
+        set(zip(by_door.mover.tolist(), by_door.time.tolist(), strict=True))
+    ), "with the same times"
 
 
 async def test_a_log_without_times_needs_to_be_told_when_it_begins(gateway: Gateway, tmp_path: Path) -> None:
@@ -270,7 +293,7 @@ async def test_the_real_tables_are_replayed_with_one_command_line_each(gateway: 
     assert done["accepted"] == 20_000
     async with gateway.records.read() as connection:
         registry = await load_registry(connection)
-    assert {"Vam-Kenh/salinity_g_l", "Maruteru/Brownplanthopper-Number-Light-trap",
-            "Maruteru/rain_mm"} <= set(registry.datastream_id)
+    assert {"Vam-Kenh/salinity_g_l", "Maruteru/Brownplanthopper-Number-Light-trap", "Maruteru/rain_mm"} <= set(
+        registry.datastream_id
+    )
     assert all(key.startswith("mmsi-") for key in registry.mover_id)
-

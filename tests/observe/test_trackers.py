@@ -46,9 +46,13 @@ class Door:
         return await self.client.get(PATH, params={"token": self.secret, **query}, **options)
 
     async def journalled(self) -> PositionBatch:
-        return PositionBatch.join([
-            PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
-            async for entries in self.bus.read(JOURNAL, 0, stop_at_end=True) for entry in entries])
+        return PositionBatch.join(
+            [
+                PositionBatch.of(decode_block(Kind.POSITION, entry.payload), entry.time, entry.seq)
+                async for entries in self.bus.read(JOURNAL, 0, stop_at_end=True)
+                for entry in entries
+            ]
+        )
 
 
 @pytest.fixture
@@ -73,28 +77,42 @@ async def test_a_query_is_answered_with_nothing_once_it_is_in_the_journal(door: 
     assert taken.speed_kn[0] == pytest.approx(4.2) and taken.course_deg[0] == 120
 
 
-@pytest.mark.parametrize("change", [
-    {"timestamp": "1717228800000"}, {"timestamp": "2024-06-01T08:00:00Z"}, {"timestamp": "2024-06-01 08:00:00"},
-    {"heading": "120", "bearing": None}, {"deviceid": "xe-12", "id": None},
-    {"location": "10.45,105.63", "lat": None, "lon": None},
-    {"batt": "80", "altitude": "3", "accuracy": "5", "hdop": ""},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": "1717228800000"},
+        {"timestamp": "2024-06-01T08:00:00Z"},
+        {"timestamp": "2024-06-01 08:00:00"},
+        {"heading": "120", "bearing": None},
+        {"deviceid": "xe-12", "id": None},
+        {"location": "10.45,105.63", "lat": None, "lon": None},
+        {"batt": "80", "altitude": "3", "accuracy": "5", "hdop": ""},
+    ],
+)
 async def test_what_apps_spell_differently_is_the_same_position(door: Door, change: dict[str, str | None]) -> None:
     query = {name: value for name, value in {**FIX, **change}.items() if value is not None}
     assert read_query(query) == read_query(FIX)
     assert (await door.get(query)).status_code == 200
-    posted = await door.client.post(PATH, content=urlencode({**query, "token": "not here"}).encode(),
-                                    headers={"Authorization": f"Bearer {door.secret}"})
+    posted = await door.client.post(
+        PATH,
+        content=urlencode({**query, "token": "not here"}).encode(),
+        headers={"Authorization": f"Bearer {door.secret}"},
+    )
     assert posted.status_code == 200
     assert set((await door.journalled()).time) == {1_717_228_800 * SECOND_US}
 
 
 async def test_json_of_newer_clients_is_taken_one_location_or_several(door: Door) -> None:
-    place = {"timestamp": "2024-06-01T08:00:00.000Z", "coords": {
-        "latitude": 10.45, "longitude": 105.63, "speed": 2.5, "heading": 90, "accuracy": 5, "altitude": 3},
-        "battery": {"level": 0.9}, "is_moving": True}
-    still = {"timestamp": 1_717_228_860_000, "coords": {"latitude": 10.46, "longitude": 105.64, "speed": -1,
-                                                        "heading": -1}}
+    place = {
+        "timestamp": "2024-06-01T08:00:00.000Z",
+        "coords": {"latitude": 10.45, "longitude": 105.63, "speed": 2.5, "heading": 90, "accuracy": 5, "altitude": 3},
+        "battery": {"level": 0.9},
+        "is_moving": True,
+    }
+    still = {
+        "timestamp": 1_717_228_860_000,
+        "coords": {"latitude": 10.46, "longitude": 105.64, "speed": -1, "heading": -1},
+    }
     headers = {"Authorization": f"Bearer {door.secret}"}
     for body in ({"device_id": "xe-12", "location": place}, {"device_id": "xe-13", "location": [place, still]}):
         assert (await door.client.post(PATH, json=body, headers=headers)).status_code == 200
@@ -109,32 +127,49 @@ async def test_a_position_without_a_time_happened_now(door: Door) -> None:
     assert before <= (await door.journalled()).time[0] <= now_us()
 
 
-@pytest.mark.parametrize("query, reason", [
-    ({}, "`lat` is missing"), ({**FIX, "id": ""}, "`id` is missing"), ({**FIX, "id": "a b"}, "not a name"),
-    ({**FIX, "lat": "north"}, "'north' is not a number"), ({**FIX, "timestamp": "noon"}, "'noon' is not a time"),
-    ({**FIX, "lat": "0", "lon": "0"}, "no fix"), ({**FIX, "lat": "91"}, "lat is not within"),
-    ({**FIX, "lon": "nan"}, "lon is not within"), ({**FIX, "timestamp": "86400"}, "1970"),
-    ({**FIX, "timestamp": "4102444800"}, "ahead of the clock"),
-    ({**FIX, "location": "x,y", "lat": None}, "not a number"),
-    ({**FIX, "speed": "fast"}, "not a number"),
-])
+@pytest.mark.parametrize(
+    "query, reason",
+    [
+        ({}, "`lat` is missing"),
+        ({**FIX, "id": ""}, "`id` is missing"),
+        ({**FIX, "id": "a b"}, "not a name"),
+        ({**FIX, "lat": "north"}, "'north' is not a number"),
+        ({**FIX, "timestamp": "noon"}, "'noon' is not a time"),
+        ({**FIX, "lat": "0", "lon": "0"}, "no fix"),
+        ({**FIX, "lat": "91"}, "lat is not within"),
+        ({**FIX, "lon": "nan"}, "lon is not within"),
+        ({**FIX, "timestamp": "86400"}, "1970"),
+        ({**FIX, "timestamp": "4102444800"}, "ahead of the clock"),
+        ({**FIX, "location": "x,y", "lat": None}, "not a number"),
+        ({**FIX, "speed": "fast"}, "not a number"),
+    ],
+)
 async def test_a_wrong_query_is_answered_with_the_reason_and_kept_as_a_dead_letter(
-        door: Door, query: dict[str, Any], reason: str) -> None:
+    door: Door, query: dict[str, Any], reason: str
+) -> None:
     answer = await door.get({name: value for name, value in query.items() if value is not None})
     assert answer.status_code == 400 and reason in answer.json()["error"]["message"]
     page = await DeadLetters(door.bus, door.records).page()
     assert page.total == 1 and page.items[0].door == "trackers" and door.secret not in json.dumps(page.items[0].record)
 
 
-@pytest.mark.parametrize("body, reason", [
-    (b"{", "not valid JSON"), (b"[]", "no `location`"), (b'{"location": []}', "`id` is missing"),
-    (b'{"device_id": "a", "location": []}', "empty list"), (b'{"device_id": "a", "location": 5}', "no coordinates"),
-    (b'{"device_id": "a", "location": {"coords": {"latitude": 1}}}', "not a number"),
-    (b'{"device_id": "a", "location": {"coords": {"latitude": true, "longitude": 1}}}', "not a number"),
-    (b'{"device_id": {"a": 1}, "location": {"coords": {}}}', "not a name"),
-    (b'{"device_id": "a", "location": {"timestamp": [], "coords": {}}}', "not a time"),
-    (b"\xff\xfe", "not valid UTF-8"), (b"a=%ff", "not valid UTF-8"), (b"x" * 5000, "too long"),
-])
+@pytest.mark.parametrize(
+    "body, reason",
+    [
+        (b"{", "not valid JSON"),
+        (b"[]", "no `location`"),
+        (b'{"location": []}', "`id` is missing"),
+        (b'{"device_id": "a", "location": []}', "empty list"),
+        (b'{"device_id": "a", "location": 5}', "no coordinates"),
+        (b'{"device_id": "a", "location": {"coords": {"latitude": 1}}}', "not a number"),
+        (b'{"device_id": "a", "location": {"coords": {"latitude": true, "longitude": 1}}}', "not a number"),
+        (b'{"device_id": {"a": 1}, "location": {"coords": {}}}', "not a name"),
+        (b'{"device_id": "a", "location": {"timestamp": [], "coords": {}}}', "not a time"),
+        (b"\xff\xfe", "not valid UTF-8"),
+        (b"a=%ff", "not valid UTF-8"),
+        (b"x" * 5000, "too long"),
+    ],
+)
 async def test_a_wrong_body_is_answered_with_the_reason(door: Door, body: bytes, reason: str) -> None:
     answer = await door.client.post(PATH, content=body, headers={"Authorization": f"Bearer {door.secret}"})
     assert answer.status_code == 400 and reason in answer.json()["error"]["message"]
@@ -150,8 +185,12 @@ async def test_the_token_may_come_in_three_ways_and_must_be_right(door: Door) ->
     for headers in ({"Authorization": f"Bearer {door.secret}"}, {"Authorization": f"Basic {basic}"}):
         assert (await door.client.get(PATH, params=FIX, headers=headers)).status_code == 200
     assert (await door.get(FIX)).status_code == 200
-    for params, headers in ((FIX, {}), ({**FIX, "token": "guess"}, {}), (FIX, {"Authorization": "Bearer guess"}),
-                            (FIX, {"Authorization": "Basic !"})):
+    for params, headers in (
+        (FIX, {}),
+        ({**FIX, "token": "guess"}, {}),
+        (FIX, {"Authorization": "Bearer guess"}),
+        (FIX, {"Authorization": "Basic !"}),
+    ):
         assert (await door.client.get(PATH, params=params, headers=headers)).status_code == 401
     assert len(set((await door.journalled()).time)) == 1
 
@@ -179,8 +218,12 @@ async def test_other_methods_are_not_found(door: Door) -> None:
     assert (await door.client.delete(PATH)).status_code == 404
 
 
-@given(st.dictionaries(st.sampled_from(["id", "deviceid", "lat", "lon", "timestamp", "speed", "bearing", "location"]),
-                       st.one_of(st.text(max_size=20), st.floats().map(str), st.integers().map(str))))
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "deviceid", "lat", "lon", "timestamp", "speed", "bearing", "location"]),
+        st.one_of(st.text(max_size=20), st.floats().map(str), st.integers().map(str)),
+    )
+)
 def test_any_query_is_a_position_or_a_clear_error(query: dict[str, str]) -> None:
     try:
         fix = read_query(query)
@@ -190,9 +233,18 @@ def test_any_query_is_a_position_or_a_clear_error(query: dict[str, str]) -> None
         assert fix.device and isinstance(fix.time, int) and not math.isinf(fix.speed_kn)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-                        ["device_id", "location", "coords", "latitude", "longitude", "timestamp", "speed"]), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["device_id", "location", "coords", "latitude", "longitude", "timestamp", "speed"]),
+                inner,
+            )
+        ),
+    )
+)
 def test_any_json_is_positions_or_a_clear_error(body: Any) -> None:
     try:
         fixes = read_json(json.dumps(body).encode(), {"id": "xe"})

@@ -54,8 +54,16 @@ async def book(either: Records) -> AsyncIterator[AlarmBook]:
 @pytest.fixture
 def change() -> MakeChange:
     """A change with everything filled in that a test does not care about."""
-    def make(action: Action | str = "raise", source: str = "my-thuan/level", condition: str = "water.high",
-             severity: int = 2, time: int = 1_000_000, seq: int = 1, **more: Any) -> Change:
+
+    def make(
+        action: Action | str = "raise",
+        source: str = "my-thuan/level",
+        condition: str = "water.high",
+        severity: int = 2,
+        time: int = 1_000_000,
+        seq: int = 1,
+        **more: Any,
+    ) -> Change:
         return Change(source, condition, Action(action), Severity(severity), time, seq, **more)
 
     return make

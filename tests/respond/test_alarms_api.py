@@ -49,8 +49,9 @@ async def client(app: FastAPI, settings: Settings) -> AsyncIterator[httpx.AsyncC
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     (settings.run_dir / "centre.json").write_text(json.dumps({"token": admin}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000",
-                                 headers={"Authorization": f"Bearer {admin}"}) as made:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1:8000", headers={"Authorization": f"Bearer {admin}"}
+    ) as made:
         yield made
 
 
@@ -60,12 +61,20 @@ def alarms(centre: Centre, client: httpx.AsyncClient) -> AlarmBook:
 
 
 async def test_a_stranger_sees_nothing_and_a_reader_does_nothing(
-        client: httpx.AsyncClient, records: Records, alarms: AlarmBook, change: MakeChange) -> None:
+    client: httpx.AsyncClient, records: Records, alarms: AlarmBook, change: MakeChange
+) -> None:
     await alarms.apply([change("raise")])
     async with records.write() as connection:
         _, secret = await create_token(connection, "man-hinh", ["read"])
-    for method, path in (("GET", URL), ("GET", f"{URL}/1"), ("GET", f"{URL}/figures"), ("POST", f"{URL}/acknowledge"),
-                         ("POST", f"{URL}/1/acknowledge"), ("POST", f"{URL}/1/shelve"), ("POST", f"{URL}/1/comment")):
+    for method, path in (
+        ("GET", URL),
+        ("GET", f"{URL}/1"),
+        ("GET", f"{URL}/figures"),
+        ("POST", f"{URL}/acknowledge"),
+        ("POST", f"{URL}/1/acknowledge"),
+        ("POST", f"{URL}/1/shelve"),
+        ("POST", f"{URL}/1/comment"),
+    ):
         answer = await client.request(method, path, headers={"Authorization": ""})
         assert answer.status_code == 401, path
         answer = await client.request(method, path, headers={"Authorization": f"Bearer {secret}"})
@@ -73,8 +82,12 @@ async def test_a_stranger_sees_nothing_and_a_reader_does_nothing(
 
 
 async def test_the_list_filters_and_pages(client: httpx.AsyncClient, alarms: AlarmBook, change: MakeChange) -> None:
-    await alarms.apply([change("raise", source=f"tram-{i}/muc", severity=1 + i % 4, time=i, domain="water",
-                               evidence={"limit": 1.8}) for i in range(12)])
+    await alarms.apply(
+        [
+            change("raise", source=f"tram-{i}/muc", severity=1 + i % 4, time=i, domain="water", evidence={"limit": 1.8})
+            for i in range(12)
+        ]
+    )
     first = (await client.get(URL, params={"limit": 5})).json()
     assert [a["source"] for a in first["items"]] == [f"tram-{i}/muc" for i in (11, 10, 9, 8, 7)]
     assert first["total"] == 12 and first["items"][0]["evidence"] == {"limit": 1.8}
@@ -86,18 +99,28 @@ async def test_the_list_filters_and_pages(client: httpx.AsyncClient, alarms: Ala
     assert (await client.get(URL, params={"active": "false"})).json()["total"] == 0
 
 
-@pytest.mark.parametrize(("params", "where"), [
-    ({"state": "angry"}, "state"), ({"severity": "5"}, "severity"), ({"limit": 0}, "query.limit"),
-    ({"sort": "colour"}, "query.sort"), ({"after": "zz"}, "after"), ({"active": "maybe"}, "query.active")])
-async def test_a_wrong_filter_is_told_where(client: httpx.AsyncClient, alarms: AlarmBook, params: dict[str, Any],
-                                            where: str) -> None:
+@pytest.mark.parametrize(
+    ("params", "where"),
+    [
+        ({"state": "angry"}, "state"),
+        ({"severity": "5"}, "severity"),
+        ({"limit": 0}, "query.limit"),
+        ({"sort": "colour"}, "query.sort"),
+        ({"after": "zz"}, "after"),
+        ({"active": "maybe"}, "query.active"),
+    ],
+)
+async def test_a_wrong_filter_is_told_where(
+    client: httpx.AsyncClient, alarms: AlarmBook, params: dict[str, Any], where: str
+) -> None:
     answer = await client.get(URL, params=params)
     assert answer.status_code == 400
     assert answer.json()["error"]["where"] == where
 
 
 async def test_every_action_is_announced_after_it_is_kept(
-        client: httpx.AsyncClient, bus: Bus, alarms: AlarmBook, change: MakeChange) -> None:
+    client: httpx.AsyncClient, bus: Bus, alarms: AlarmBook, change: MakeChange
+) -> None:
     heard: asyncio.Queue[AlarmEvent] = asyncio.Queue()
 
     async def hear(_subject: str, payload: bytes) -> None:
@@ -107,11 +130,16 @@ async def test_every_action_is_announced_after_it_is_kept(
     await bus.client.flush()
     [raised] = await alarms.apply([change("raise", domain="water")])
     for path, body, state in (
-            ("acknowledge", {"comment": "đã thấy", "version": 1}, "acknowledged"),
-            ("comment", {"comment": "gọi trạm"}, "acknowledged"), ("shelve", {"for": "8h"}, "shelved"),
-            ("shelve", {"until": iso(now_us() + HOUR_US)}, "shelved"), ("unshelve", {}, "unacknowledged"),
-            ("suppress", {}, "suppressed"), ("unsuppress", {}, "unacknowledged"),
-            ("out-of-service", {"comment": "hỏng"}, "out_of_service"), ("in-service", {}, "unacknowledged")):
+        ("acknowledge", {"comment": "đã thấy", "version": 1}, "acknowledged"),
+        ("comment", {"comment": "gọi trạm"}, "acknowledged"),
+        ("shelve", {"for": "8h"}, "shelved"),
+        ("shelve", {"until": iso(now_us() + HOUR_US)}, "shelved"),
+        ("unshelve", {}, "unacknowledged"),
+        ("suppress", {}, "suppressed"),
+        ("unsuppress", {}, "unacknowledged"),
+        ("out-of-service", {"comment": "hỏng"}, "out_of_service"),
+        ("in-service", {}, "unacknowledged"),
+    ):
         answer = await client.post(f"{URL}/{raised.alarm}/{path}", json=body)
         assert answer.status_code == 200, answer.text
         event = await asyncio.wait_for(heard.get(), 5)
@@ -122,34 +150,43 @@ async def test_every_action_is_announced_after_it_is_kept(
     assert one["transitions"][0]["action"] == "in_service" and one["transitions"][-1]["action"] == "raise"
 
 
-async def test_an_act_without_a_body_is_enough(client: httpx.AsyncClient, alarms: AlarmBook,
-                                               change: MakeChange) -> None:
+async def test_an_act_without_a_body_is_enough(
+    client: httpx.AsyncClient, alarms: AlarmBook, change: MakeChange
+) -> None:
     await alarms.apply([change("raise")])
     assert (await client.post(f"{URL}/1/acknowledge")).status_code == 200
 
 
-async def test_conflicts_and_wrong_bodies_are_told(client: httpx.AsyncClient, alarms: AlarmBook,
-                                                   change: MakeChange) -> None:
+async def test_conflicts_and_wrong_bodies_are_told(
+    client: httpx.AsyncClient, alarms: AlarmBook, change: MakeChange
+) -> None:
     await alarms.apply([change("raise")])
     await client.post(f"{URL}/1/acknowledge", json={})
     for path, body, status, words in (
-            ("1/acknowledge", {"version": 1}, 409, "acknowledge by local at"),
-            ("1/acknowledge", {}, 409, "already, by local at"), ("1/unshelve", {}, 409, "not shelved"),
-            ("77/acknowledge", {}, 404, "no alarm 77"), ("0/acknowledge", {}, 400, "greater"),
-            ("1/explode", {}, 400, "acknowledge"), ("1/acknowledge", {"coment": "x"}, 400, "extra"),
-            ("1/acknowledge", {"comment": "x" * 2001}, 400, "2000"),
-            ("1/comment", {"comment": " "}, 400, "say something"),
-            ("1/comment", {"comment": "a\x00b"}, 400, "pattern"), ("1/shelve", {}, 400, "until when"),
-            ("1/shelve", {"for": "8h", "until": 5}, 400, "until when"), ("1/shelve", {"for": "soon"}, 400, "length"),
-            ("1/shelve", {"until": "2020-01-01T00:00:00Z"}, 400, "future"),
-            ("1/shelve", {"for": "9999d"}, 400, "within a year")):
+        ("1/acknowledge", {"version": 1}, 409, "acknowledge by local at"),
+        ("1/acknowledge", {}, 409, "already, by local at"),
+        ("1/unshelve", {}, 409, "not shelved"),
+        ("77/acknowledge", {}, 404, "no alarm 77"),
+        ("0/acknowledge", {}, 400, "greater"),
+        ("1/explode", {}, 400, "acknowledge"),
+        ("1/acknowledge", {"coment": "x"}, 400, "extra"),
+        ("1/acknowledge", {"comment": "x" * 2001}, 400, "2000"),
+        ("1/comment", {"comment": " "}, 400, "say something"),
+        ("1/comment", {"comment": "a\x00b"}, 400, "pattern"),
+        ("1/shelve", {}, 400, "until when"),
+        ("1/shelve", {"for": "8h", "until": 5}, 400, "until when"),
+        ("1/shelve", {"for": "soon"}, 400, "length"),
+        ("1/shelve", {"until": "2020-01-01T00:00:00Z"}, 400, "future"),
+        ("1/shelve", {"for": "9999d"}, 400, "within a year"),
+    ):
         answer = await client.post(f"{URL}/{path}", json=body)
         assert answer.status_code == status, (path, body, answer.text)
         assert words in answer.json()["error"]["message"], answer.text
 
 
-async def test_several_are_acknowledged_in_one_call(client: httpx.AsyncClient, alarms: AlarmBook,
-                                                    change: MakeChange) -> None:
+async def test_several_are_acknowledged_in_one_call(
+    client: httpx.AsyncClient, alarms: AlarmBook, change: MakeChange
+) -> None:
     await alarms.apply([change("raise", source=f"s{i}/x") for i in range(3)])
     answer = await client.post(f"{URL}/acknowledge", json={"alarms": [1, 3, 9], "comment": "bão"})
     body = answer.json()
@@ -158,8 +195,9 @@ async def test_several_are_acknowledged_in_one_call(client: httpx.AsyncClient, a
     assert (await client.post(f"{URL}/acknowledge", json={"alarms": []})).status_code == 400
 
 
-async def test_figures_come_for_a_length_of_time(client: httpx.AsyncClient, alarms: AlarmBook,
-                                                 change: MakeChange) -> None:
+async def test_figures_come_for_a_length_of_time(
+    client: httpx.AsyncClient, alarms: AlarmBook, change: MakeChange
+) -> None:
     await alarms.apply([change("raise", source=f"s{i}/x", domain="water") for i in range(11)])
     found = (await client.get(f"{URL}/figures", params={"since": "2h", "domain": "water"})).json()
     assert (found["alarms"], found["peak"]["value"], found["peak"]["ok"]) == (11, 11, False)

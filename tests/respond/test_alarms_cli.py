@@ -53,7 +53,7 @@ async def running(settings: Settings, records: Records, bus: Bus) -> AsyncIterat
     server = uvicorn.Server(uvicorn.Config(create_app(centre), port=port, log_level="error", ws="none"))
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110 - it tells nobody
+        while not server.started:
             await asyncio.sleep(0.01)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     run = RunFile(os.getpid(), f"http://127.0.0.1:{port}", "", "", secrets.token_urlsafe(32))
@@ -66,10 +66,14 @@ async def running(settings: Settings, records: Records, bus: Bus) -> AsyncIterat
 
 async def test_an_operator_works_through_the_list(running: Running, change: MakeChange) -> None:
     assert "No alarm." in (await running.thap("list")).output
-    await running.book.apply([
-        change("raise", source="tram-1[a]/muc", value=1.93, severity=4, evidence={"limit": 1.8}, commune="30337"),
-        change("raise", source="tram-2/muc"), change("raise", source="tram-3/muc"),
-        change("clear", source="tram-3/muc", time=2_000_000)])
+    await running.book.apply(
+        [
+            change("raise", source="tram-1[a]/muc", value=1.93, severity=4, evidence={"limit": 1.8}, commune="30337"),
+            change("raise", source="tram-2/muc"),
+            change("raise", source="tram-3/muc"),
+            change("clear", source="tram-3/muc", time=2_000_000),
+        ]
+    )
     listed = await running.thap("list")
     for words in ("tram-1[a]/muc", "critical", "returned unacknowledged"):
         assert words in listed.output
@@ -106,9 +110,13 @@ async def test_figures_are_shown_with_their_limits(running: Running, change: Mak
 
 async def test_refusals_say_what_to_do(running: Running, change: MakeChange) -> None:
     await running.book.apply([change("raise")])
-    for words, told in ((("ack", "9"), "no alarm 9"), (("unshelve", "1"), "not shelved"),
-                        (("shelve", "1"), "until when"), (("list", "--severity", "bad"), "not a severity"),
-                        (("ack", "1", "2", "--version", "1"), "one alarm"),
-                        (("ack", "1", "--version", "5"), "version 5")):
+    for words, told in (
+        (("ack", "9"), "no alarm 9"),
+        (("unshelve", "1"), "not shelved"),
+        (("shelve", "1"), "until when"),
+        (("list", "--severity", "bad"), "not a severity"),
+        (("ack", "1", "2", "--version", "1"), "one alarm"),
+        (("ack", "1", "--version", "5"), "version 5"),
+    ):
         result = await running.thap(*words)
         assert isinstance(result.exception, ThapError) and told in str(result.exception), (words, result.output)

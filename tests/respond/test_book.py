@@ -41,12 +41,25 @@ async def test_the_same_change_twice_is_one_transition(book: AlarmBook, either: 
 
 
 async def test_a_batch_takes_its_changes_in_order(book: AlarmBook, change: MakeChange) -> None:
-    events = await book.apply([
-        change("clear"), change("raise"), change("escalate", severity=4), change("downgrade", severity=1),
-        change("clear", time=5_000_000), change("raise", time=6_000_000), change("raise", source="other/level")])
+    events = await book.apply(
+        [
+            change("clear"),
+            change("raise"),
+            change("escalate", severity=4),
+            change("downgrade", severity=1),
+            change("clear", time=5_000_000),
+            change("raise", time=6_000_000),
+            change("raise", source="other/level"),
+        ]
+    )
     assert [(e.source, e.action, e.severity) for e in events] == [
-        ("my-thuan/level", "raise", 2), ("my-thuan/level", "escalate", 4), ("my-thuan/level", "downgrade", 1),
-        ("my-thuan/level", "clear", 1), ("my-thuan/level", "raise", 2), ("other/level", "raise", 2)]
+        ("my-thuan/level", "raise", 2),
+        ("my-thuan/level", "escalate", 4),
+        ("my-thuan/level", "downgrade", 1),
+        ("my-thuan/level", "clear", 1),
+        ("my-thuan/level", "raise", 2),
+        ("other/level", "raise", 2),
+    ]
     assert [e.id for e in events] == sorted(e.id for e in events)
     alarm = await book.get(events[0].alarm)
     assert (alarm.count, alarm.raised, alarm.cleared, alarm.version) == (2, 6_000_000, None, 5)
@@ -67,7 +80,8 @@ async def test_the_offset_commits_with_what_it_produced(book: AlarmBook, change:
 
 
 async def test_a_batch_that_fails_leaves_neither_alarms_nor_offset(
-        book: AlarmBook, either: Records, change: MakeChange) -> None:
+    book: AlarmBook, either: Records, change: MakeChange
+) -> None:
     class TornError(Exception):
         pass
 
@@ -83,9 +97,13 @@ async def test_a_batch_that_fails_leaves_neither_alarms_nor_offset(
 
 
 async def test_timers_that_repeat_themselves_after_a_crash_are_not_taken_twice(
-        book: AlarmBook, change: MakeChange) -> None:
-    ladder = [change("raise", seq=0, time=1_000), change("escalate", seq=0, time=2_000, severity=4),
-              change("downgrade", seq=0, time=3_000, severity=1)]
+    book: AlarmBook, change: MakeChange
+) -> None:
+    ladder = [
+        change("raise", seq=0, time=1_000),
+        change("escalate", seq=0, time=2_000, severity=4),
+        change("downgrade", seq=0, time=3_000, severity=1),
+    ]
     assert len(await book.apply(ladder, upto_seq=3)) == 3
     assert await book.apply(ladder, upto_seq=3) == []
     ended = [*ladder, change("clear", seq=0, time=4_000)]
@@ -102,8 +120,20 @@ async def test_a_timers_raise_that_stands_is_never_dropped_as_a_repetition(book:
 
 
 async def test_an_event_is_announced_as_it_is_kept(book: AlarmBook, change: MakeChange) -> None:
-    told = await book.apply([change("raise", value=1.93, domain="water", lon=105.9, lat=10.27, commune="30337",
-                                    received=77, evidence={"limit": 1.8, "rows": np.arange(3)})])
+    told = await book.apply(
+        [
+            change(
+                "raise",
+                value=1.93,
+                domain="water",
+                lon=105.9,
+                lat=10.27,
+                commune="30337",
+                received=77,
+                evidence={"limit": 1.8, "rows": np.arange(3)},
+            )
+        ]
+    )
     assert list(await book.events_after(0)) == told
     assert msgspec.json.decode(msgspec.json.encode(told[0]), type=AlarmEvent) == told[0]
     alarm = await book.get(told[0].alarm)
@@ -116,7 +146,8 @@ async def test_an_event_is_announced_as_it_is_kept(book: AlarmBook, change: Make
 
 @pytest.mark.parametrize("evidence", [{"x": float("nan")}, {"x": object()}, {"x": "\ud800"}, {1: {2}}])
 async def test_evidence_that_is_not_json_does_not_keep_an_alarm_from_being_raised(
-        book: AlarmBook, change: MakeChange, evidence: dict[Any, Any]) -> None:
+    book: AlarmBook, change: MakeChange, evidence: dict[Any, Any]
+) -> None:
     [event] = await book.apply([change("raise", value=float("inf"), evidence=evidence, time=np.int64(5))])
     assert event.value is None
     assert (await book.get(event.alarm)).evidence
@@ -140,8 +171,17 @@ async def test_people_act_and_every_step_names_them(book: AlarmBook, change: Mak
     back = await book.in_service(number, "lan")
     assert (back.to_state, back.annunciated) == ("unacknowledged", True)
     assert [e.action for e in await book.events_after(0)] == [
-        "raise", "acknowledge", "comment", "shelve", "clear", "unshelve", "suppress", "out_of_service", "raise",
-        "in_service"]
+        "raise",
+        "acknowledge",
+        "comment",
+        "shelve",
+        "clear",
+        "unshelve",
+        "suppress",
+        "out_of_service",
+        "raise",
+        "in_service",
+    ]
     with pytest.raises(NotFoundError, match="no alarm 999"):
         await book.acknowledge(999, "lan")
     with pytest.raises(InputError):
@@ -167,7 +207,9 @@ async def test_several_are_acknowledged_at_once_and_the_others_told(book: AlarmB
     done, refused = await book.acknowledge_many([e.alarm for e in events] + [999], "minh", "storm")
     assert [(e.alarm, e.by, e.comment) for e in done] == [(e.alarm, "minh", "storm") for e in events[1:]]
     assert [(r.alarm, r.reason) for r in refused] == [
-        (events[0].alarm, "it is acknowledged already"), (999, "there is no such alarm")]
+        (events[0].alarm, "it is acknowledged already"),
+        (999, "there is no such alarm"),
+    ]
 
 
 async def test_a_shelving_ends_by_itself(book: AlarmBook, change: MakeChange) -> None:
@@ -183,10 +225,22 @@ async def test_a_shelving_ends_by_itself(book: AlarmBook, change: MakeChange) ->
 
 
 async def test_the_list_filters_sorts_and_pages(book: AlarmBook, change: MakeChange) -> None:
-    await book.apply([change("raise", source=f"station-{i:03}/level", severity=1 + i % 4, time=1000 + i // 10,
-                             domain="water" if i % 2 else "air", commune=f"c{i % 5}") for i in range(45)])
-    await book.apply([change("clear", source="station-007/level"),
-                      change("raise", source="50%_off/x", condition="a.b")])
+    await book.apply(
+        [
+            change(
+                "raise",
+                source=f"station-{i:03}/level",
+                severity=1 + i % 4,
+                time=1000 + i // 10,
+                domain="water" if i % 2 else "air",
+                commune=f"c{i % 5}",
+            )
+            for i in range(45)
+        ]
+    )
+    await book.apply(
+        [change("clear", source="station-007/level"), change("raise", source="50%_off/x", condition="a.b")]
+    )
 
     async def keys(**chosen: Any) -> list[str]:
         return [a.source for a in (await book.list(AlarmFilter(**chosen), limit=1000)).items]
@@ -236,8 +290,12 @@ async def test_many_writers_at_once_make_legal_lives_without_duplicates(either: 
     async def write(writer: int) -> int:
         rng, done = random.Random(writer), 0
         for _ in range(25):
-            batch = [change(rng.choice(list(Action)), source=f"s{rng.randrange(6)}/x", severity=rng.randint(1, 4),
-                            time=now_us()) for _ in range(rng.randint(1, 4))]
+            batch = [
+                change(
+                    rng.choice(list(Action)), source=f"s{rng.randrange(6)}/x", severity=rng.randint(1, 4), time=now_us()
+                )
+                for _ in range(rng.randint(1, 4))
+            ]
             done += len(await books[writer % 4].apply(batch))
             if rng.random() < 0.2:
                 try:
@@ -262,7 +320,10 @@ async def test_many_writers_at_once_make_legal_lives_without_duplicates(either: 
         last[step.alarm_id] = step
     for number, step in last.items():
         assert (stored[number].state, stored[number].active, stored[number].version) == (
-            step.to_state, step.active, step.version)
+            step.to_state,
+            step.active,
+            step.version,
+        )
     for opened in books:
         await opened.close()
 
@@ -295,7 +356,8 @@ async def test_readers_that_go_on_from_the_last_event_miss_none(either: Records,
 
 
 async def test_a_writer_that_never_ends_is_reported_and_survived(
-        records: Records, change: MakeChange, monkeypatch: pytest.MonkeyPatch) -> None:
+    records: Records, change: MakeChange, monkeypatch: pytest.MonkeyPatch
+) -> None:
     book = AlarmBook(records)
     await book.apply([change("raise")])
     monkeypatch.setattr(book._store, "_patience_s", 0.2, raising=False)

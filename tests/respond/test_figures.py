@@ -19,8 +19,10 @@ PERIOD = 10 * MINUTE_US
 
 
 def raises(*times_s: float, alarm: int = 1, severity: int = 1, first: int = 1) -> list[Moment]:
-    return [Moment(first + i, alarm, "raise", True, severity, int(t * SECOND_US), int(t * SECOND_US))
-            for i, t in enumerate(times_s)]
+    return [
+        Moment(first + i, alarm, "raise", True, severity, int(t * SECOND_US), int(t * SECOND_US))
+        for i, t in enumerate(times_s)
+    ]
 
 
 def figures(moments: list[Moment], hours: float = 10, operators: int = 1) -> Figures:
@@ -49,7 +51,9 @@ def test_a_flood_begins_above_ten_and_ends_below_five() -> None:
     counts = {3: 10, 5: 11, 6: 5, 7: 10, 8: 4, 9: 12}
     found = figures([m for i, n in counts.items() for m in period(i, n)])
     assert [(f.begin // PERIOD, f.end // PERIOD, f.alarms, f.peak) for f in found.floods] == [
-        (5, 8, 26, 11), (9, 10, 12, 12)]
+        (5, 8, 26, 11),
+        (9, 10, 12, 12),
+    ]
     assert found.flood_share.value == 4 / 60 and not found.flood_share.ok
     assert found.busy_share.value == 2 / 60
     assert found.busy_share.rows == [*range(500, 511), *range(900, 912)]
@@ -67,8 +71,10 @@ def test_a_raise_that_clears_within_seconds_is_fleeting() -> None:
     def life(alarm: int, lasted_s: float) -> list[Moment]:
         start = alarm * 100 * SECOND_US
         end = start + int(lasted_s * SECOND_US)
-        return [Moment(alarm * 10, alarm, "raise", True, 1, start, start),
-                Moment(alarm * 10 + 1, alarm, "clear", False, 1, end, end)]
+        return [
+            Moment(alarm * 10, alarm, "raise", True, 1, start, start),
+            Moment(alarm * 10 + 1, alarm, "clear", False, 1, end, end),
+        ]
 
     found = figures(life(1, 9.9) + life(2, 10) + life(3, 0))
     assert found.fleeting.rows == [11, 31]
@@ -84,11 +90,18 @@ def test_the_most_frequent_ten_are_named_with_their_share() -> None:
 
 
 def test_most_alarms_should_be_of_low_priority() -> None:
-    mixed = raises(*range(0, 800_0, 100), severity=1) + raises(*range(0, 15_00, 100), severity=2, first=200) \
+    mixed = (
+        raises(*range(0, 800_0, 100), severity=1)
+        + raises(*range(0, 15_00, 100), severity=2, first=200)
         + raises(*range(0, 500, 100), severity=4, first=300)
+    )
     found = figures(mixed)
     assert [(name, f.value, f.ok, f.total) for name, f in found.priorities.items()] == [
-        ("low", 0.8, True, 80), ("medium", 0.15, True, 15), ("high", 0.0, True, 0), ("critical", 0.05, False, 5)]
+        ("low", 0.8, True, 80),
+        ("medium", 0.15, True, 15),
+        ("high", 0.0, True, 0),
+        ("critical", 0.05, False, 5),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10 * HOUR_US - 1), st.integers(1, 5), st.booleans()), max_size=200))
@@ -111,11 +124,13 @@ def test_an_empty_or_endless_time_is_refused(hours: int) -> None:
         figures([], hours=hours)
 
 
-async def test_figures_of_the_book_count_what_called_the_operator(book: AlarmBook,
-                                                                  change: Callable[..., Change]) -> None:
+async def test_figures_of_the_book_count_what_called_the_operator(
+    book: AlarmBook, change: Callable[..., Change]
+) -> None:
     began = now_us()
-    events = await book.apply([change("raise", source=f"s{i}/x", severity=1 + i % 2, domain="water")
-                               for i in range(12)])
+    events = await book.apply(
+        [change("raise", source=f"s{i}/x", severity=1 + i % 2, domain="water") for i in range(12)]
+    )
     await book.acknowledge(events[0].alarm, "lan")
     await book.apply([change("escalate", source="s0/x", severity=4), change("downgrade", source="s0/x", severity=3)])
     await book.shelve(events[1].alarm, "lan", now_us() + HOUR_US)

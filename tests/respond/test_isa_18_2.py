@@ -65,9 +65,15 @@ def test_an_escalation_whose_raise_was_lost_raises() -> None:
     assert step == Step(Standing(State.UNACKNOWLEDGED, True, 3), A.RAISE)
 
 
-@pytest.mark.parametrize(("hide", "show"), [
-    (ev(A.SHELVE, until=20), ev(A.UNSHELVE)), (ev(A.SHELVE, until=20), ev(A.EXPIRE, time=20)),
-    (ev(A.SUPPRESS), ev(A.UNSUPPRESS)), (ev(A.OUT_OF_SERVICE), ev(A.IN_SERVICE))])
+@pytest.mark.parametrize(
+    ("hide", "show"),
+    [
+        (ev(A.SHELVE, until=20), ev(A.UNSHELVE)),
+        (ev(A.SHELVE, until=20), ev(A.EXPIRE, time=20)),
+        (ev(A.SUPPRESS), ev(A.UNSUPPRESS)),
+        (ev(A.OUT_OF_SERVICE), ev(A.IN_SERVICE)),
+    ],
+)
 def test_what_happened_while_hidden_decides_what_is_shown_afterwards(hide: Event, show: Event) -> None:
     assert after(hide, ev(A.RAISE, 3), show) == Standing(State.UNACKNOWLEDGED, True, 3)
     assert after(ev(A.RAISE, 3), hide, ev(A.CLEAR), show) == Standing(State.NORMAL, False, 3)
@@ -100,8 +106,12 @@ class Life(RuleBasedStateMachine):
         self.time = 1_000
         self.truth = False
 
-    @rule(action=st.sampled_from(sorted(AlarmAction)), severity=st.integers(1, 4), wait=st.integers(0, 50),
-          until=st.none() | st.integers(-20, 100))
+    @rule(
+        action=st.sampled_from(sorted(AlarmAction)),
+        severity=st.integers(1, 4),
+        wait=st.integers(0, 50),
+        until=st.none() | st.integers(-20, 100),
+    )
     def happen(self, action: AlarmAction, severity: int, wait: int, until: int | None) -> None:
         self.time += wait
         before = self.now

@@ -41,8 +41,9 @@ async def app(centre: Centre) -> AsyncIterator[FastAPI]:
 async def client(app: FastAPI, admin: str) -> AsyncIterator[httpx.AsyncClient]:
     """Signed in as the local administrator."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000",
-                                 headers={"Authorization": f"Bearer {admin}"}) as made:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1:8000", headers={"Authorization": f"Bearer {admin}"}
+    ) as made:
         yield made
 
 

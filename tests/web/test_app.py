@@ -20,8 +20,12 @@ OWN = "http://127.0.0.1:8000"
 async def test_an_unknown_address_answers_in_the_one_shape(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/nothing")
     assert answer.status_code == 404
-    assert answer.json()["error"] == {"code": "not_found", "message": "there is nothing at this address",
-                                      "where": "/api/v1/nothing", "hint": "/api/v1/openapi.json lists every address"}
+    assert answer.json()["error"] == {
+        "code": "not_found",
+        "message": "there is nothing at this address",
+        "where": "/api/v1/nothing",
+        "hint": "/api/v1/openapi.json lists every address",
+    }
     assert (await client.put("/api/v1/tokens")).json()["error"]["code"] == "method_not_allowed"
 
 
@@ -35,8 +39,9 @@ async def test_every_answer_carries_a_request_id_and_security_headers(client: ht
         assert other.headers["x-request-id"] != forged and len(other.headers["x-request-id"]) == 16
 
 
-async def test_a_fault_of_ours_tells_the_caller_nothing_but_where_to_look(app: FastAPI,
-                                                                         client: httpx.AsyncClient) -> None:
+async def test_a_fault_of_ours_tells_the_caller_nothing_but_where_to_look(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
     @app.get("/api/v1/broken")
     async def broken() -> None:
         raise RuntimeError("the secret inside")
@@ -57,8 +62,9 @@ async def test_every_address_of_the_api_is_described(client: httpx.AsyncClient) 
 async def test_doors_are_reached_before_any_middleware(centre: Centre) -> None:
     seen: list[str] = []
 
-    async def doors(scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]],
-                    send: Callable[[Any], Awaitable[None]]) -> None:
+    async def doors(
+        scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
         seen.append(f"{scope['method']} {scope['path']}")
         assert "thap_request" not in scope
         await send({"type": "http.response.start", "status": 202, "headers": []})
@@ -77,6 +83,7 @@ async def test_doors_are_reached_before_any_middleware(centre: Centre) -> None:
 @pytest.fixture
 def changing(app: FastAPI) -> FastAPI:
     """An app with a route that changes something and needs the scope `operate`."""
+
     @app.post("/api/v1/change")
     async def change(_centre: CentreDep, caller: Operator) -> dict[str, str]:
         return {"by": caller.name}
@@ -98,12 +105,17 @@ async def test_a_wrong_key_starts_nothing(stranger: httpx.AsyncClient, admin: st
     assert answer.headers["location"] == "/#refused" and "set-cookie" not in answer.headers
 
 
-async def test_a_session_changes_things_only_from_the_centres_own_page(changing: FastAPI,
-                                                                       stranger: httpx.AsyncClient,
-                                                                       admin: str) -> None:
+async def test_a_session_changes_things_only_from_the_centres_own_page(
+    changing: FastAPI, stranger: httpx.AsyncClient, admin: str
+) -> None:
     await stranger.get("/", params={"key": admin})
-    for headers in ({}, {"Origin": "https://elsewhere.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:8001"},
-                    {"Sec-Fetch-Site": "same-site"}):
+    for headers in (
+        {},
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:8001"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
         refused = await stranger.post("/api/v1/change", headers=headers)
         assert refused.status_code == 403, headers
     for headers in ({"Origin": OWN}, {"Sec-Fetch-Site": "same-origin"}):
@@ -123,8 +135,14 @@ async def test_a_forged_session_is_refused(stranger: httpx.AsyncClient, admin: s
     await stranger.get("/", params={"key": admin})
     name, value = next(iter(stranger.cookies.items()))
     until, signature, token = value.split(".")
-    for forged in (f"{int(until) + 1}.{signature}.{token}", f"{until}.{'0' * 64}.{token}", f"{until}.{signature}.admin",
-                   "x", "..", f"{until}.{signature}"):
+    for forged in (
+        f"{int(until) + 1}.{signature}.{token}",
+        f"{until}.{'0' * 64}.{token}",
+        f"{until}.{signature}.admin",
+        "x",
+        "..",
+        f"{until}.{signature}",
+    ):
         answer = await stranger.get("/api/v1/tokens", headers={"Cookie": f"{name}={forged}"})
         assert answer.status_code == 401, forged
 

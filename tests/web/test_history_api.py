@@ -30,8 +30,13 @@ async def centre(centre: Centre, records: Records) -> Centre:
 def filled(settings: Settings) -> Iterator[None]:
     """Two datastreams with 720 records each in a day, and 500 positions."""
     lake = Lake.open(settings)
-    lake.append({"observation": day(2, 1440), "position": positions([1] * 500, [
-        MIDNIGHT + second * SECOND_US for second in range(500)])}, 1)
+    lake.append(
+        {
+            "observation": day(2, 1440),
+            "position": positions([1] * 500, [MIDNIGHT + second * SECOND_US for second in range(500)]),
+        },
+        1,
+    )
     lake.close()
     yield
 
@@ -55,8 +60,9 @@ async def test_a_datastream_comes_in_buckets_by_number_or_key(client: httpx.Asyn
     assert [item["count"] for item in body["items"]] == [30] * 24
     assert body["items"][0]["start"] == MIDNIGHT
     assert set(body["items"][0]) == {"start", "min", "min_time", "max", "max_time", "mean", "first", "last", "count"}
-    assert (await client.get("/api/v1/datastreams/tram-2/muc-nuoc/observations",
-                             params={**SPAN, "bucket": "1h"})).json() == body
+    assert (
+        await client.get("/api/v1/datastreams/tram-2/muc-nuoc/observations", params={**SPAN, "bucket": "1h"})
+    ).json() == body
     days = (await client.get("/api/v1/datastreams/2/observations", params={**SPAN, "bucket": "1d"})).json()["items"]
     assert [item["start"] for item in days] == [MIDNIGHT - 7 * HOUR_US, MIDNIGHT + 17 * HOUR_US]  # local midnights
     few = (await client.get("/api/v1/datastreams/2/observations", params={**SPAN, "points": 10})).json()["items"]
@@ -67,8 +73,12 @@ async def test_a_datastream_comes_in_buckets_by_number_or_key(client: httpx.Asyn
 async def test_single_records_come_page_after_page(client: httpx.AsyncClient) -> None:
     seen, after = [], None
     while True:
-        body = (await client.get("/api/v1/datastreams/1/observations", params={
-            **SPAN, "raw": "true", "limit": 300, **({"after": after} if after else {})})).json()
+        body = (
+            await client.get(
+                "/api/v1/datastreams/1/observations",
+                params={**SPAN, "raw": "true", "limit": 300, **({"after": after} if after else {})},
+            )
+        ).json()
         seen += body["items"]
         after = body["next"]
         if after is None:
@@ -87,17 +97,24 @@ async def test_a_track_is_thinned_to_what_is_asked_for(client: httpx.AsyncClient
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize(("path", "params", "status", "where"), [
-    ("datastreams/99/observations", {}, 404, None), ("datastreams/x/y/observations", {}, 404, None),
-    ("movers/99/positions", {}, 404, None), ("datastreams/1/observations", {"since": "yesterday"}, 400, "since"),
-    ("datastreams/1/observations", {"since": "2026-01-02", "until": "2026-01-01"}, 400, "since"),
-    ("datastreams/1/observations", {"bucket": "soon"}, 400, None),
-    ("datastreams/1/observations", {"bucket": "1ms", **SPAN}, 400, "bucket"),
-    ("datastreams/1/observations", {"bucket": "0s", **SPAN}, 400, "bucket"),
-    ("datastreams/1/observations", {"bucket": "1h", "points": "5"}, 400, "bucket"),
-    ("datastreams/1/observations", {"raw": "true", "after": "x"}, 400, "after")])
-async def test_mistakes_are_named(client: httpx.AsyncClient, path: str, params: dict[str, str], status: int,
-                                  where: str | None) -> None:
+@pytest.mark.parametrize(
+    ("path", "params", "status", "where"),
+    [
+        ("datastreams/99/observations", {}, 404, None),
+        ("datastreams/x/y/observations", {}, 404, None),
+        ("movers/99/positions", {}, 404, None),
+        ("datastreams/1/observations", {"since": "yesterday"}, 400, "since"),
+        ("datastreams/1/observations", {"since": "2026-01-02", "until": "2026-01-01"}, 400, "since"),
+        ("datastreams/1/observations", {"bucket": "soon"}, 400, None),
+        ("datastreams/1/observations", {"bucket": "1ms", **SPAN}, 400, "bucket"),
+        ("datastreams/1/observations", {"bucket": "0s", **SPAN}, 400, "bucket"),
+        ("datastreams/1/observations", {"bucket": "1h", "points": "5"}, 400, "bucket"),
+        ("datastreams/1/observations", {"raw": "true", "after": "x"}, 400, "after"),
+    ],
+)
+async def test_mistakes_are_named(
+    client: httpx.AsyncClient, path: str, params: dict[str, str], status: int, where: str | None
+) -> None:
     answer = await client.get(f"/api/v1/{path}", params=params)
     assert answer.status_code == status
     if where:

@@ -11,8 +11,12 @@ import shapely.geometry
 from thap.kernel.places import import_polygons, read_polygons
 from thap.kernel.records import Records
 
-PATHS = ("/api/v1/places", "/api/v1/places/at?lon=105.6&lat=10.4", "/api/v1/places/convert?name=x",
-         "/api/v1/places.geojson")
+PATHS = (
+    "/api/v1/places",
+    "/api/v1/places/at?lon=105.6&lat=10.4",
+    "/api/v1/places/convert?name=x",
+    "/api/v1/places.geojson",
+)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -32,8 +36,9 @@ async def test_an_old_name_is_converted_and_an_unknown_one_is_404(client: httpx.
     assert (await client.get("/api/v1/places/convert", params={"name": "Atlantis"})).status_code == 404
 
 
-async def test_a_point_is_approximate_until_outlines_are_imported(client: httpx.AsyncClient, records: Records,
-                                                                  shared_data: Path) -> None:
+async def test_a_point_is_approximate_until_outlines_are_imported(
+    client: httpx.AsyncClient, records: Records, shared_data: Path
+) -> None:
     at = {"lon": 105.6375, "lat": 10.45}
     before = (await client.get("/api/v1/places/at", params=at)).json()
     assert before["approximate"] is True and before["commune"]["code"] == "29869"

@@ -25,9 +25,19 @@ severity = "high"
 START = parse_time_us("2026-05-01T00:00:00Z")
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/rules"), ("GET", "/rules/a"), ("PUT", "/rules/a"), ("POST", "/rules/a/enable"),
-    ("POST", "/rules/a/disable"), ("GET", "/rules/a/history"), ("POST", "/rules/check"), ("POST", "/backtests")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/rules"),
+        ("GET", "/rules/a"),
+        ("PUT", "/rules/a"),
+        ("POST", "/rules/a/enable"),
+        ("POST", "/rules/a/disable"),
+        ("GET", "/rules/a/history"),
+        ("POST", "/rules/check"),
+        ("POST", "/backtests"),
+    ],
+)
 async def test_a_stranger_sees_and_changes_nothing(stranger: httpx.AsyncClient, method: str, path: str) -> None:
     assert (await stranger.request(method, f"/api/v1{path}", json={})).status_code == 401
 
@@ -79,9 +89,20 @@ async def test_a_backtest_tells_the_alarms_a_rule_would_have_raised(client: http
     hours = np.arange(48)
     time = pa.array((START + hours * HOUR_US).view("datetime64[us]")).cast(pa.timestamp("us", "UTC"))
     lake = Lake.open(centre.settings)
-    lake.append({"observation": pa.table(
-        {"datastream": pa.array(np.ones(48, np.int32)), "time": time, "received": time,
-         "result": pa.array(np.where(hours % 24 == 5, 2.5, 1.0))}, schema=TABLES["observation"].schema)}, 1)
+    lake.append(
+        {
+            "observation": pa.table(
+                {
+                    "datastream": pa.array(np.ones(48, np.int32)),
+                    "time": time,
+                    "received": time,
+                    "result": pa.array(np.where(hours % 24 == 5, 2.5, 1.0)),
+                },
+                schema=TABLES["observation"].schema,
+            )
+        },
+        1,
+    )
     lake.close()
     asked = {"body": RULE, "since": iso(START), "until": iso(START + 48 * HOUR_US)}
     report = (await client.post("/api/v1/backtests", json=asked)).json()
@@ -91,6 +112,11 @@ async def test_a_backtest_tells_the_alarms_a_rule_would_have_raised(client: http
     short = {"rules": ["water.high"], "since": iso(START), "limit": 1}
     named = (await client.post("/api/v1/backtests", json=short)).json()
     assert (named["count"], len(named["alarms"])) == (2, 1)
-    for wrong in ({"since": iso(START)}, {"rules": ["nobody"], "since": iso(START)}, {**asked, "since": "x"},
-                  {**asked, "since": asked["until"], "until": asked["since"]}, {**asked, "rule": "x"}):
+    for wrong in (
+        {"since": iso(START)},
+        {"rules": ["nobody"], "since": iso(START)},
+        {**asked, "since": "x"},
+        {**asked, "since": asked["until"], "until": asked["since"]},
+        {**asked, "rule": "x"},
+    ):
         assert (await client.post("/api/v1/backtests", json=wrong)).status_code in (400, 404, 422)

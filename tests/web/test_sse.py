@@ -78,8 +78,9 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(512)
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", loop="none",
-                                               timeout_graceful_shutdown=2))
+        server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_level="warning", loop="none", timeout_graceful_shutdown=2)
+        )
         task = asyncio.create_task(server.serve(sockets=[listening]))
         await until(lambda: server.started)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -90,8 +91,9 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def caller(url: str, admin: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {admin}"},
-                                 limits=httpx.Limits(max_connections=None)) as client:
+    async with httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {admin}"}, limits=httpx.Limits(max_connections=None)
+    ) as client:
         yield client
 
 
@@ -129,16 +131,28 @@ async def test_a_stranger_gets_no_stream(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get(URL)).status_code == 401
 
 
-@pytest.mark.parametrize("params", [{"kinds": "alarms"}, {"bbox": "1,2,3"}, {"bbox": "0,9,1,8"}, {"bbox": "a,b,c,d"},
-                                    {"last_event_id": "x"}, {"last_event_id": "-1"}, {"last_event_id": "1.x"}])
-async def test_a_wrong_question_is_answered_with_what_is_wrong(client: httpx.AsyncClient,
-                                                               params: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"kinds": "alarms"},
+        {"bbox": "1,2,3"},
+        {"bbox": "0,9,1,8"},
+        {"bbox": "a,b,c,d"},
+        {"last_event_id": "x"},
+        {"last_event_id": "-1"},
+        {"last_event_id": "1.x"},
+    ],
+)
+async def test_a_wrong_question_is_answered_with_what_is_wrong(
+    client: httpx.AsyncClient, params: dict[str, str]
+) -> None:
     answer = await client.get(URL, params=params)
     assert answer.status_code == 400 and answer.json()["error"]["where"] in ("kinds", "bbox", "last_event_id")
 
 
 async def test_an_announced_alarm_reaches_every_console_at_once(
-        caller: httpx.AsyncClient, book: AlarmBook, bus: Bus) -> None:
+    caller: httpx.AsyncClient, book: AlarmBook, bus: Bus
+) -> None:
     async with listening(caller) as first, listening(caller) as second:
         events = await book.apply([change("tram-01/level", value=2.5, domain="water")])
         await announce(bus, events)
@@ -149,7 +163,8 @@ async def test_an_announced_alarm_reaches_every_console_at_once(
 
 
 async def test_events_announced_out_of_order_or_not_at_all_arrive_in_order_once(
-        caller: httpx.AsyncClient, book: AlarmBook, bus: Bus, centre: Centre) -> None:
+    caller: httpx.AsyncClient, book: AlarmBook, bus: Bus, centre: Centre
+) -> None:
     async with listening(caller) as listener:
         events = await book.apply([change(f"tram-{number}/level") for number in range(20)])
         await announce(bus, [*events[:3], events[7], events[5], *events[2:4], events[15], events[15]])
@@ -162,8 +177,9 @@ async def test_events_announced_out_of_order_or_not_at_all_arrive_in_order_once(
     assert hub.filled > 0
 
 
-async def test_a_console_that_comes_back_goes_on_where_it_was(caller: httpx.AsyncClient, book: AlarmBook,
-                                                              bus: Bus) -> None:
+async def test_a_console_that_comes_back_goes_on_where_it_was(
+    caller: httpx.AsyncClient, book: AlarmBook, bus: Bus
+) -> None:
     async with listening(caller) as listener:
         before = await book.apply([change("tram-1/level"), change("tram-2/level")])
         await announce(bus, before)
@@ -181,29 +197,39 @@ async def test_a_console_that_comes_back_goes_on_where_it_was(caller: httpx.Asyn
     assert [data["id"] for data in again.of("alarm")] == [event.id for event in [*away, *live, *more]]
 
 
-async def test_the_header_of_browsers_resumes_too(url: str, caller: httpx.AsyncClient, book: AlarmBook, bus: Bus,
-                                                  admin: str) -> None:
+async def test_the_header_of_browsers_resumes_too(
+    url: str, caller: httpx.AsyncClient, book: AlarmBook, bus: Bus, admin: str
+) -> None:
     events = await book.apply([change("tram-1/level"), change("tram-2/level")])
     await announce(bus, events)
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {admin}",
-                                                        "Last-Event-ID": f"{events[0].id}.0"}) as browser, \
-            listening(browser) as listener:
+    async with (
+        httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {admin}", "Last-Event-ID": f"{events[0].id}.0"}
+        ) as browser,
+        listening(browser) as listener,
+    ):
         await until(lambda: len(listener.events) == 1)
     assert listener.of("alarm")[0]["source"] == "tram-2/level"
 
 
-async def test_alarms_are_filtered_by_domain_place_box_and_source(caller: httpx.AsyncClient, book: AlarmBook,
-                                                                  bus: Bus) -> None:
-    async with listening(caller, domain="water,sand", commune="30001", bbox="105,10,106,11", source="tram-*") as some, \
-            listening(caller) as everything:
-        events = await book.apply([
-            change("tram-1/level", domain="water", commune="30001", lon=105.5, lat=10.5),
-            change("tram-2/level", domain="rice", commune="30001", lon=105.5, lat=10.5),
-            change("tram-3/level", domain="water", commune="30002", lon=105.5, lat=10.5),
-            change("tram-4/level", domain="water", commune="30001", lon=107.5, lat=10.5),
-            change("tram-5/level", domain="water", commune="30001"),
-            change("bom-1/level", domain="water", commune="30001", lon=105.5, lat=10.5),
-            change("tram-6/level", domain="sand", commune="30001", lon=105.5, lat=10.5)])
+async def test_alarms_are_filtered_by_domain_place_box_and_source(
+    caller: httpx.AsyncClient, book: AlarmBook, bus: Bus
+) -> None:
+    async with (
+        listening(caller, domain="water,sand", commune="30001", bbox="105,10,106,11", source="tram-*") as some,
+        listening(caller) as everything,
+    ):
+        events = await book.apply(
+            [
+                change("tram-1/level", domain="water", commune="30001", lon=105.5, lat=10.5),
+                change("tram-2/level", domain="rice", commune="30001", lon=105.5, lat=10.5),
+                change("tram-3/level", domain="water", commune="30002", lon=105.5, lat=10.5),
+                change("tram-4/level", domain="water", commune="30001", lon=107.5, lat=10.5),
+                change("tram-5/level", domain="water", commune="30001"),
+                change("bom-1/level", domain="water", commune="30001", lon=105.5, lat=10.5),
+                change("tram-6/level", domain="sand", commune="30001", lon=105.5, lat=10.5),
+            ]
+        )
         await announce(bus, events)
         await until(lambda: len(everything.events) == 7 and len(some.events) == 2)
     assert [data["source"] for data in some.of("alarm")] == ["tram-1/level", "tram-6/level"]
@@ -216,32 +242,53 @@ async def _publish(bus: Bus, latest: Latest, since: int = 0) -> None:
 def observe(ids: list[int], results: list[float]) -> ObservationBatch:
     stamp = now_us()
     rows = len(ids)
-    return ObservationBatch(np.array(ids, np.int32), np.full(rows, stamp), np.array(results), np.full(rows, stamp),
-                            np.zeros(rows, np.int64))
+    return ObservationBatch(
+        np.array(ids, np.int32), np.full(rows, stamp), np.array(results), np.full(rows, stamp), np.zeros(rows, np.int64)
+    )
 
 
 @pytest.fixture
 async def stations(records: Records) -> None:
     async with records.write() as connection:
-        await register_things(connection, [{"name": "tram-1", "domain": "water", "lon": 105.5, "lat": 10.5},
-                                           {"name": "bay-1", "domain": "rice"}])
-        await register_datastreams(connection, [{"key": "tram-1/level", "property": "level"},
-                                                {"key": "tram-1/salinity", "property": "salinity"},
-                                                {"key": "bay-1/count", "property": "count"}])
+        await register_things(
+            connection,
+            [{"name": "tram-1", "domain": "water", "lon": 105.5, "lat": 10.5}, {"name": "bay-1", "domain": "rice"}],
+        )
+        await register_datastreams(
+            connection,
+            [
+                {"key": "tram-1/level", "property": "level"},
+                {"key": "tram-1/salinity", "property": "salinity"},
+                {"key": "bay-1/count", "property": "count"},
+            ],
+        )
         await register_movers(connection, [{"key": "mmsi-1", "domain": "sand"}, {"key": "mmsi-2", "domain": "sand"}])
 
 
 async def test_changed_latest_values_come_filtered_as_columns(
-        stations: None, caller: httpx.AsyncClient, bus: Bus) -> None:
+    stations: None, caller: httpx.AsyncClient, bus: Bus
+) -> None:
     latest, places = Latest(Kind.OBSERVATION), Latest(Kind.POSITION)
-    async with listening(caller, kinds="observation,position", domain="water") as water, \
-            listening(caller, kinds="position", bbox="105,10,106,11") as box:
+    async with (
+        listening(caller, kinds="observation,position", domain="water") as water,
+        listening(caller, kinds="position", bbox="105,10,106,11") as box,
+    ):
         latest.update(observe([1, 3], [1.5, 40]))
         await _publish(bus, latest)
         stamp = np.array([now_us()] * 2)
         nan = np.array([np.nan, 90], np.float32)
-        places.update(PositionBatch(np.array([1, 2], np.int32), stamp, np.array([105.5, 108.0]),
-                                    np.array([10.5, 10.5]), nan, nan, stamp, np.zeros(2, np.int64)))
+        places.update(
+            PositionBatch(
+                np.array([1, 2], np.int32),
+                stamp,
+                np.array([105.5, 108.0]),
+                np.array([10.5, 10.5]),
+                nan,
+                nan,
+                stamp,
+                np.zeros(2, np.int64),
+            )
+        )
         await _publish(bus, places)
         await until(lambda: len(water.events) == 1 and len(box.events) == 1)
         seen = latest.version
@@ -257,7 +304,8 @@ async def test_changed_latest_values_come_filtered_as_columns(
 
 
 async def test_latest_values_are_conflated_to_four_a_second(
-        stations: None, caller: httpx.AsyncClient, bus: Bus) -> None:
+    stations: None, caller: httpx.AsyncClient, bus: Bus
+) -> None:
     latest = Latest(Kind.OBSERVATION)
     async with listening(caller, kinds="observation") as listener:
         began = time.monotonic()
@@ -271,8 +319,9 @@ async def test_latest_values_are_conflated_to_four_a_second(
     assert 2 <= len(listener.events) <= took * 4 + 2
 
 
-async def test_values_missed_while_away_are_sent_once(stations: None, caller: httpx.AsyncClient, bus: Bus,
-                                                      centre: Centre) -> None:
+async def test_values_missed_while_away_are_sent_once(
+    stations: None, caller: httpx.AsyncClient, bus: Bus, centre: Centre
+) -> None:
     latest = Latest(Kind.OBSERVATION)
     async with listening(caller, kinds="observation") as listener:
         latest.update(observe([1, 2], [1, 2]))
@@ -282,15 +331,18 @@ async def test_values_missed_while_away_are_sent_once(stations: None, caller: ht
     latest.update(observe([2], [2.5]))
     await _publish(bus, latest, seen)
     await until(lambda: centre.parts["live"].observations["result"][2] == 2.5)
-    async with listening(caller, kinds="observation", last_event_id=listener.last_id) as again, \
-            listening(caller, kinds="observation", last_event_id="0.0") as whole:
+    async with (
+        listening(caller, kinds="observation", last_event_id=listener.last_id) as again,
+        listening(caller, kinds="observation", last_event_id="0.0") as whole,
+    ):
         await until(lambda: len(again.events) == 1 and len(whole.events) == 1)
     assert again.of("observation")[0]["source"] == ["tram-1/salinity"]
     assert whole.of("observation")[0]["source"] == ["tram-1/level", "tram-1/salinity"]
 
 
-async def test_a_gap_in_announcements_is_asked_for(stations: None, caller: httpx.AsyncClient, bus: Bus,
-                                                   centre: Centre) -> None:
+async def test_a_gap_in_announcements_is_asked_for(
+    stations: None, caller: httpx.AsyncClient, bus: Bus, centre: Centre
+) -> None:
     latest = Latest(Kind.OBSERVATION)
     empty = Latest(Kind.POSITION)
 
@@ -300,19 +352,22 @@ async def test_a_gap_in_announcements_is_asked_for(stations: None, caller: httpx
     await bus.answer("centre.ask.latest", answer)
     live = centre.parts["live"]
     await until(lambda: live.asked >= 1)
-    latest.update(observe([1], [7.0]))          # its announcement is lost
+    latest.update(observe([1], [7.0]))  # its announcement is lost
     seen = latest.version
     latest.update(observe([2], [8.0]))
     async with listening(caller, kinds="observation") as listener:
         await _publish(bus, latest, seen)
         await until(lambda: live.observations.rows == 2)
         await until(lambda: len(listener.events) == 2)
-    assert {source for data in listener.of("observation") for source in data["source"]} == \
-        {"tram-1/level", "tram-1/salinity"}
+    assert {source for data in listener.of("observation") for source in data["source"]} == {
+        "tram-1/level",
+        "tram-1/salinity",
+    }
 
 
-async def test_a_value_of_a_source_not_known_yet_is_sent_once_it_is(stations: None, caller: httpx.AsyncClient, bus: Bus,
-                                                                    records: Records, centre: Centre) -> None:
+async def test_a_value_of_a_source_not_known_yet_is_sent_once_it_is(
+    stations: None, caller: httpx.AsyncClient, bus: Bus, records: Records, centre: Centre
+) -> None:
     latest = Latest(Kind.OBSERVATION)
     async with listening(caller, kinds="observation") as listener:
         latest.update(observe([4], [7.0]))
@@ -325,8 +380,9 @@ async def test_a_value_of_a_source_not_known_yet_is_sent_once_it_is(stations: No
     assert listener.of("observation")[0]["source"] == ["new/one"]
 
 
-async def test_a_console_that_reads_nothing_is_bounded_and_loses_no_alarm(url: str, admin: str, book: AlarmBook,
-                                                                          bus: Bus, centre: Centre) -> None:
+async def test_a_console_that_reads_nothing_is_bounded_and_loses_no_alarm(
+    url: str, admin: str, book: AlarmBook, bus: Bus, centre: Centre
+) -> None:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=2**16)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -346,14 +402,14 @@ async def test_a_console_that_reads_nothing_is_bounded_and_loses_no_alarm(url: s
     ids: list[int] = []
     while len(ids) < total:
         heard += await asyncio.wait_for(reader.read(2**20), 5)
-        ids = [int(line[4:].partition(b".")[0]) for line in heard.split(b"\n")
-               if line.startswith(b"id: ")][1:]
+        ids = [int(line[4:].partition(b".")[0]) for line in heard.split(b"\n") if line.startswith(b"id: ")][1:]
     writer.close()
     assert ids == list(range(1, total + 1))
 
 
-async def test_two_hundred_consoles_hear_an_alarm_within_milliseconds(caller: httpx.AsyncClient, book: AlarmBook,
-                                                                      bus: Bus, centre: Centre) -> None:
+async def test_two_hundred_consoles_hear_an_alarm_within_milliseconds(
+    caller: httpx.AsyncClient, book: AlarmBook, bus: Bus, centre: Centre
+) -> None:
     hub: Hub = centre.parts["stream"]
     listeners = [Listener() for _ in range(200)]
     tasks = [asyncio.create_task(listener.listen(caller)) for listener in listeners]

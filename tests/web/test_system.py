@@ -19,8 +19,16 @@ from thap.web.deps import Centre
 
 
 async def beat(bus: Bus, role: str, stages: dict[str, Any] | None = None, **counters: float) -> None:
-    await bus.announce(f"centre.stats.{role}", {"role": role, "pid": os.getpid(), "time_us": time.time_ns() // 1000,
-                                                "stages": stages or {}, "counters": counters})
+    await bus.announce(
+        f"centre.stats.{role}",
+        {
+            "role": role,
+            "pid": os.getpid(),
+            "time_us": time.time_ns() // 1000,
+            "stages": stages or {},
+            "counters": counters,
+        },
+    )
 
 
 async def ready(client: httpx.AsyncClient, wanted: int, limit_s: float = 8) -> dict[str, str]:
@@ -50,8 +58,9 @@ async def test_the_centre_is_ready_once_engine_and_history_are(stranger: httpx.A
     assert set((await ready(stranger, 200)).values()) == {""}
 
 
-async def test_a_centre_without_its_stream_is_not_ready_and_recovers(stranger: httpx.AsyncClient, bus: Bus,
-                                                                    nats_server: NatsServer) -> None:
+async def test_a_centre_without_its_stream_is_not_ready_and_recovers(
+    stranger: httpx.AsyncClient, bus: Bus, nats_server: NatsServer
+) -> None:
     await beat(bus, "history")
     await beat(bus, "engine")
     await ready(stranger, 200)
@@ -76,8 +85,12 @@ async def test_a_full_disk_is_told(stranger: httpx.AsyncClient, bus: Bus, centre
 
 
 async def test_figures_can_be_read_by_prometheus(client: httpx.AsyncClient, bus: Bus, centre: Centre) -> None:
-    await beat(bus, "engine", {"detect": {"seq": 7, "lag": 3, "rate": 1.5, "total": 1000, "rules": 100, "ready": True}},
-               faults=2)
+    await beat(
+        bus,
+        "engine",
+        {"detect": {"seq": 7, "lag": 3, "rate": 1.5, "total": 1000, "rules": 100, "ready": True}},
+        faults=2,
+    )
     await beat(bus, "gateway", {}, **{"http.accepted": 500, "ais.bad_checksum": 4})
     deadline = time.monotonic() + 5
     while len(centre.parts["live"].board.beats()) < 2:
@@ -100,8 +113,9 @@ async def test_figures_can_be_read_by_prometheus(client: httpx.AsyncClient, bus:
     assert {"thap_stream_consoles", "thap_latest_values", "thap_disk_free_bytes", "thap_build"} <= set(families)
 
 
-async def test_the_system_page_is_for_those_who_may_read(stranger: httpx.AsyncClient, client: httpx.AsyncClient,
-                                                         bus: Bus) -> None:
+async def test_the_system_page_is_for_those_who_may_read(
+    stranger: httpx.AsyncClient, client: httpx.AsyncClient, bus: Bus
+) -> None:
     assert (await stranger.get("/api/v1/system")).status_code == 401
     await beat(bus, "engine", {"detect": {"seq": 7, "lag": 3}})
     deadline = time.monotonic() + 5

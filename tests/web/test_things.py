@@ -19,16 +19,42 @@ from thap.web.live import Live
 
 BODY: dict[str, Any] = {
     "things": [
-        {"name": "tram-01", "title": "Trạm Cao Lãnh", "kind": "station", "domain": "water", "lon": 105.63, "lat": 10.45,
-         "properties": {"river": "Tiền"}, "datastreams": [{"name": "level", "property": "water_level", "unit": "m"},
-                                                          {"name": "salinity", "property": "salinity", "unit": "g/l"}]},
+        {
+            "name": "tram-01",
+            "title": "Trạm Cao Lãnh",
+            "kind": "station",
+            "domain": "water",
+            "lon": 105.63,
+            "lat": 10.45,
+            "properties": {"river": "Tiền"},
+            "datastreams": [
+                {"name": "level", "property": "water_level", "unit": "m"},
+                {"name": "salinity", "property": "salinity", "unit": "g/l"},
+            ],
+        },
         {"name": "tram-02", "domain": "water", "datastreams": [{"name": "level", "property": "water_level"}]},
-        {"name": "bay-1", "title": "Bẫy đèn", "kind": "light_trap", "domain": "rice", "lon": 106.3, "lat": 10.3,
-         "datastreams": [{"name": "count"}]}],
-    "movers": [{"key": "mmsi-574000001", "name": "Sà lan Đồng Tháp", "kind": "vessel", "domain": "sand",
-                "properties": {"length_m": 40}},
-               {"key": "mmsi-574000002", "kind": "vessel", "domain": "sand"},
-               {"key": "xe-1", "kind": "truck", "domain": "traffic"}]}
+        {
+            "name": "bay-1",
+            "title": "Bẫy đèn",
+            "kind": "light_trap",
+            "domain": "rice",
+            "lon": 106.3,
+            "lat": 10.3,
+            "datastreams": [{"name": "count"}],
+        },
+    ],
+    "movers": [
+        {
+            "key": "mmsi-574000001",
+            "name": "Sà lan Đồng Tháp",
+            "kind": "vessel",
+            "domain": "sand",
+            "properties": {"length_m": 40},
+        },
+        {"key": "mmsi-574000002", "kind": "vessel", "domain": "sand"},
+        {"key": "xe-1", "kind": "truck", "domain": "traffic"},
+    ],
+}
 
 
 async def until(happened: Any, limit_s: float = 8) -> None:
@@ -89,13 +115,20 @@ async def test_an_unknown_thing_says_where_to_look(filled: httpx.AsyncClient) ->
     assert answer.status_code == 404 and "quarantine" in answer.json()["error"]["hint"]
 
 
-@pytest.mark.parametrize(("body", "where"), [
-    ({"things": [{"name": "a b"}]}, "row 0"), ({"things": [{"name": ""}]}, "row 0"),
-    ({"things": [{"name": "a", "lon": 181, "lat": 0}]}, "body.things.0.lon"),
-    ({"things": [{"name": "a", "lat": "x"}]}, "body.things.0.lat"),
-    ({"things": [{"name": "a", "colour": 1}]}, "body.things.0.colour"),
-    ({"things": [{"name": "a", "datastreams": [{"name": "b/c"}]}]}, "row 0"),
-    ({"movers": [{"key": "\x00"}]}, "row 0"), ({"movers": {}}, "body.movers"), ([], "body")])
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"things": [{"name": "a b"}]}, "row 0"),
+        ({"things": [{"name": ""}]}, "row 0"),
+        ({"things": [{"name": "a", "lon": 181, "lat": 0}]}, "body.things.0.lon"),
+        ({"things": [{"name": "a", "lat": "x"}]}, "body.things.0.lat"),
+        ({"things": [{"name": "a", "colour": 1}]}, "body.things.0.colour"),
+        ({"things": [{"name": "a", "datastreams": [{"name": "b/c"}]}]}, "row 0"),
+        ({"movers": [{"key": "\x00"}]}, "row 0"),
+        ({"movers": {}}, "body.movers"),
+        ([], "body"),
+    ],
+)
 async def test_bad_bodies_are_refused_whole(client: httpx.AsyncClient, body: Any, where: str) -> None:
     answer = await client.post("/api/v1/things", json=body)
     assert answer.status_code == 400 and answer.json()["error"]["where"] == where, answer.text
@@ -119,8 +152,7 @@ async def test_things_are_filtered(filled: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(("path", "field"), [("things", "name"), ("datastreams", "key"), ("movers", "key")])
-async def test_pages_follow_one_another_without_gap_or_double(filled: httpx.AsyncClient, path: str,
-                                                              field: str) -> None:
+async def test_pages_follow_one_another_without_gap_or_double(filled: httpx.AsyncClient, path: str, field: str) -> None:
     whole = await names(filled, path, field)
     found, after = [], None
     while True:
@@ -140,12 +172,28 @@ async def _say(bus: Bus, live: Live) -> None:
     movers = {info.key: info.id for info in live.directory.registry.movers}
     stamp = now_us()
     latest, places = Latest(Kind.OBSERVATION), Latest(Kind.POSITION)
-    latest.update(ObservationBatch(np.array([ids["tram-01/level"]], np.int32), np.array([stamp]), np.array([1.25]),
-                                   np.array([stamp]), np.zeros(1, np.int64)))
+    latest.update(
+        ObservationBatch(
+            np.array([ids["tram-01/level"]], np.int32),
+            np.array([stamp]),
+            np.array([1.25]),
+            np.array([stamp]),
+            np.zeros(1, np.int64),
+        )
+    )
     two = np.array([stamp, stamp])
-    places.update(PositionBatch(np.array([movers["mmsi-574000001"], movers["xe-1"]], np.int32), two,
-                                np.array([105.63, 106.7]), np.array([10.45, 10.7]), np.array([4.2, np.nan], np.float32),
-                                np.array([90, np.nan], np.float32), two, np.zeros(2, np.int64)))
+    places.update(
+        PositionBatch(
+            np.array([movers["mmsi-574000001"], movers["xe-1"]], np.int32),
+            two,
+            np.array([105.63, 106.7]),
+            np.array([10.45, 10.7]),
+            np.array([4.2, np.nan], np.float32),
+            np.array([90, np.nan], np.float32),
+            two,
+            np.zeros(2, np.int64),
+        )
+    )
     await bus.client.publish("centre.live.latest", latest.ipc())
     await bus.client.publish("centre.live.latest", places.ipc())
     await until(lambda: live.observations.rows == 1 and live.positions.rows == 2)
@@ -155,7 +203,11 @@ async def test_latest_values_stand_beside_what_they_are_of(filled: httpx.AsyncCl
     await _say(bus, centre.parts["live"])
     streams = (await filled.get("/api/v1/datastreams")).json()["items"]
     assert {item["key"]: item["latest"] and item["latest"]["result"] for item in streams} == {
-        "tram-01/level": 1.25, "tram-01/salinity": None, "tram-02/level": None, "bay-1/count": None}
+        "tram-01/level": 1.25,
+        "tram-01/salinity": None,
+        "tram-02/level": None,
+        "bay-1/count": None,
+    }
     movers = {item["key"]: item["latest"] for item in (await filled.get("/api/v1/movers")).json()["items"]}
     assert (movers["mmsi-574000001"]["lon"], movers["mmsi-574000001"]["speed_kn"]) == (105.63, 4.2)
     assert movers["xe-1"]["speed_kn"] is None and movers["mmsi-574000002"] is None
@@ -167,17 +219,21 @@ async def test_latest_values_stand_beside_what_they_are_of(filled: httpx.AsyncCl
     assert columns["next"] is None
 
 
-async def test_latest_of_ten_thousand_is_answered_from_memory(client: httpx.AsyncClient, bus: Bus,
-                                                              centre: Centre) -> None:
-    things = [{"name": f"s{number}", "datastreams": [{"name": f"d{stream}"} for stream in range(10)]}
-              for number in range(1000)]
+async def test_latest_of_ten_thousand_is_answered_from_memory(
+    client: httpx.AsyncClient, bus: Bus, centre: Centre
+) -> None:
+    things = [
+        {"name": f"s{number}", "datastreams": [{"name": f"d{stream}"} for stream in range(10)]}
+        for number in range(1000)
+    ]
     await client.post("/api/v1/things", json={"things": things})
     live: Live = centre.parts["live"]
     numbers = np.array([info.id for info in live.directory.registry.datastreams], np.int32)
     stamp = np.full(10_000, now_us())
     latest = Latest(Kind.OBSERVATION)
-    latest.update(ObservationBatch(numbers, stamp, np.random.default_rng(1).random(10_000), stamp,
-                                   np.zeros(10_000, np.int64)))
+    latest.update(
+        ObservationBatch(numbers, stamp, np.random.default_rng(1).random(10_000), stamp, np.zeros(10_000, np.int64))
+    )
     await bus.client.publish("centre.live.latest", latest.ipc())
     await until(lambda: live.observations.rows == 10_000)
     times = []

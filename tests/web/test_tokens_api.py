@@ -48,9 +48,13 @@ async def test_a_change_of_tokens_is_announced(client: httpx.AsyncClient, bus: B
 
 
 async def test_wrong_bodies_say_where_they_are_wrong(client: httpx.AsyncClient, centre: Centre) -> None:
-    for body, where in (({"name": "a b", "scopes": ["read"]}, "name"), ({"name": "x", "scopes": ["all"]}, "scopes"),
-                        ({"name": "x", "scopes": []}, "body.scopes"), ({"scopes": ["read"]}, "body.name"),
-                        ({"name": "x", "scopes": ["read"], "scope": 1}, "body.scope")):
+    for body, where in (
+        ({"name": "a b", "scopes": ["read"]}, "name"),
+        ({"name": "x", "scopes": ["all"]}, "scopes"),
+        ({"name": "x", "scopes": []}, "body.scopes"),
+        ({"scopes": ["read"]}, "body.name"),
+        ({"name": "x", "scopes": ["read"], "scope": 1}, "body.scope"),
+    ):
         answer = await client.post(URL, json=body)
         assert answer.status_code == 400, answer.text
         assert answer.json()["error"]["where"] == where

@@ -62,9 +62,11 @@ def backtest(
     rules, registry, resolver = run_async(lambda: _gather(settings, rule, file))
     report = _run(settings, rules, registry, resolver, begin, end, not as_json)
     if report.rows == 0:
-        raise NotFoundError("history has nothing that the rule watches in that time",
-                            where=f"{since} to {until or 'now'}",
-                            hint="`thap query \"SELECT min(time), max(time) FROM observations\"` shows what there is")
+        raise NotFoundError(
+            "history has nothing that the rule watches in that time",
+            where=f"{since} to {until or 'now'}",
+            hint='`thap query "SELECT min(time), max(time) FROM observations"` shows what there is',
+        )
     emit(report.as_dict(limit if not as_json else None), as_json, lambda: _show(report, limit))
 
 
@@ -82,8 +84,9 @@ async def _gather(settings: Settings, name: str, file: Path | None) -> tuple[lis
     rules = read_file(path)
     chosen = [one for one in rules if file is None or one.name == name]
     if not chosen:
-        raise NotFoundError(f"no rule is called {name!r}", where=str(path),
-                            hint=f"there are {', '.join(one.name for one in rules)}")
+        raise NotFoundError(
+            f"no rule is called {name!r}", where=str(path), hint=f"there are {', '.join(one.name for one in rules)}"
+        )
     return chosen, registry, resolver
 
 
@@ -111,10 +114,15 @@ def read_text(path: Path) -> str:
         raise InputError(f"not UTF-8 text, at byte {error.start}", where=str(path), hint="save it as UTF-8") from None
 
 
-def _run(settings: Settings, rules: list[Rule], registry: Registry, resolver: Resolver, begin: int, end: int,
-         shown: bool) -> BacktestReport:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"),
-               TimeElapsedColumn())
+def _run(
+    settings: Settings, rules: list[Rule], registry: Registry, resolver: Resolver, begin: int, end: int, shown: bool
+) -> BacktestReport:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task("judging", total=max(end - begin, 1), rows=0)
 
@@ -143,8 +151,14 @@ def _show(report: BacktestReport, limit: int) -> None:
         end = report.until if alarm.cleared is None else alarm.cleared
         steps = "".join(f" → {step.severity.name.lower()}" for step in alarm.steps)
         lasted = _length(end - alarm.raised) + ("" if alarm.cleared is not None else ", active")
-        table.add_row(*[escape(alarm.condition)] * several, escape(alarm.source), _local(alarm.raised), lasted,
-                      f"{alarm.first.name.lower()}{steps}", "" if alarm.peak is None else f"{alarm.peak:g}")
+        table.add_row(
+            *[escape(alarm.condition)] * several,
+            escape(alarm.source),
+            _local(alarm.raised),
+            lasted,
+            f"{alarm.first.name.lower()}{steps}",
+            "" if alarm.peak is None else f"{alarm.peak:g}",
+        )
     if report.alarms:
         console.print(table)
     if len(report.alarms) > limit:
@@ -156,5 +170,7 @@ def _show(report: BacktestReport, limit: int) -> None:
         console.print(f"{count:,} rows could not be judged: {escape(what)}")
     for name, reason in report.problems.items():
         console.print(f"{escape(name)} cannot run: {escape(reason)}")
-    console.print(f"{len(report.alarms):,} alarms, {report.rows:,} rows, {report.sources:,} sources watched, "
-                  f"{_local(report.since)} to {_local(report.until)}.")
+    console.print(
+        f"{len(report.alarms):,} alarms, {report.rows:,} rows, {report.sources:,} sources watched, "
+        f"{_local(report.since)} to {_local(report.until)}."
+    )

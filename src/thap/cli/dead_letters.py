@@ -32,14 +32,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(letters, name="dead-letters")
 
 
-def _all(client: httpx.Client, door: str | None, reason: str | None,
-         limit: int | None = None) -> Iterator[dict[str, Any]]:
+def _all(
+    client: httpx.Client, door: str | None, reason: str | None, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
     """Letters over the API, page by page, the newest first."""
     before: int | None = None
     left = limit
     while left is None or left > 0:
-        asked = {"limit": _PAGE if left is None else min(_PAGE, left), "before": before, "door": door,
-                 "reason": reason}
+        asked = {"limit": _PAGE if left is None else min(_PAGE, left), "before": before, "door": door, "reason": reason}
         page = api_json(client.get(_PATH, params={name: value for name, value in asked.items() if value is not None}))
         yield from page["items"]
         before = page["before"]
@@ -50,8 +50,13 @@ def _all(client: httpx.Client, door: str | None, reason: str | None,
 
 
 @letters.command("list")
-def list_(limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20, door: Door = None,
-          reason: Reason = None, data: Data = None, as_json: Json = False) -> None:
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    door: Door = None,
+    reason: Reason = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List letters, the newest first."""
     with api(data) as client:
         found = list(_all(client, door, reason, limit))
@@ -61,9 +66,13 @@ def list_(limit: Annotated[int, typer.Option(min=1, help="How many at most.")] =
         table = Table("letter", "received", "door", "reason", "record")
         for letter in found:
             record = json.dumps(letter["record"], ensure_ascii=False)
-            table.add_row(str(letter["seq"]), iso(letter["received"] // 1_000_000 * 1_000_000),
-                          escape(letter["door"]), escape(letter["reason"]),
-                          escape(record if len(record) <= 80 else record[:79] + "…"))
+            table.add_row(
+                str(letter["seq"]),
+                iso(letter["received"] // 1_000_000 * 1_000_000),
+                escape(letter["door"]),
+                escape(letter["reason"]),
+                escape(record if len(record) <= 80 else record[:79] + "…"),
+            )
         console.print(table if found else "No dead letters.")
         if total > len(found):
             console.print(f"{total} letters in all; --limit shows more")
@@ -72,14 +81,18 @@ def list_(limit: Annotated[int, typer.Option(min=1, help="How many at most.")] =
 
 
 @letters.command("show")
-def show(letter: Annotated[int, typer.Argument(help="Number of the letter.", min=1)], data: Data = None,
-         as_json: Json = False) -> None:
+def show(
+    letter: Annotated[int, typer.Argument(help="Number of the letter.", min=1)],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Show one letter with its record as it was sent."""
     found = call("GET", f"{_PATH}/{letter}", data)
 
     def text() -> None:
-        console.print(f"letter {found['seq']}, {escape(found['door'])}, {escape(found['kind'])}, "
-                      f"{iso(found['received'])}")
+        console.print(
+            f"letter {found['seq']}, {escape(found['door'])}, {escape(found['kind'])}, {iso(found['received'])}"
+        )
         console.print(escape(found["reason"]), style="bold")
         console.print_json(json.dumps(found["record"], ensure_ascii=False))
 
@@ -87,9 +100,14 @@ def show(letter: Annotated[int, typer.Argument(help="Number of the letter.", min
 
 
 @letters.command("retry")
-def retry(letter: Annotated[list[int] | None, typer.Argument(help="Numbers of the letters.")] = None,
-          every: Annotated[bool, typer.Option("--all", help="All that pass the filters.")] = False,
-          door: Door = None, reason: Reason = None, data: Data = None, as_json: Json = False) -> None:
+def retry(
+    letter: Annotated[list[int] | None, typer.Argument(help="Numbers of the letters.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that pass the filters.")] = False,
+    door: Door = None,
+    reason: Reason = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Hand records in again. A record that is still refused becomes a new letter."""
     if bool(letter) == every:
         raise InputError("say which letters: their numbers, or --all", hint="`thap dead-letters list` shows them")
@@ -117,8 +135,12 @@ def retry(letter: Annotated[list[int] | None, typer.Argument(help="Numbers of th
 
 
 @letters.command("export")
-def export(file: Annotated[Path | None, typer.Argument(help="Where to; standard output without.")] = None,
-           door: Door = None, reason: Reason = None, data: Data = None) -> None:
+def export(
+    file: Annotated[Path | None, typer.Argument(help="Where to; standard output without.")] = None,
+    door: Door = None,
+    reason: Reason = None,
+    data: Data = None,
+) -> None:
     """Write letters as NDJSON, the newest first."""
     count = 0
     with api(data) as client:

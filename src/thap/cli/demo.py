@@ -34,11 +34,21 @@ def register(app: typer.Typer) -> None:
 
 
 @demo.command("run")
-def run_(seed: Annotated[int, typer.Option(min=0, help="Decides everything that happens.")] = 1,
-         speed: Annotated[float, typer.Option(min=1, max=3600, help="How many times faster than real it runs, from "
-                                              "three days ago until it has caught up; 1 runs with the clock.")] = 60.0,
-         minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes to run; for ever if not given.")] = None,
-         data: Data = None, as_json: Json = False) -> None:
+def run_(
+    seed: Annotated[int, typer.Option(min=0, help="Decides everything that happens.")] = 1,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=3600,
+            help="How many times faster than real it runs, from "
+            "three days ago until it has caught up; 1 runs with the clock.",
+        ),
+    ] = 60.0,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes to run; for ever if not given.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Simulate the province through the doors of the running centre. `thap up --demo` starts this."""
     settings = load_settings(data)
     stop = threading.Event()
@@ -46,13 +56,21 @@ def run_(seed: Annotated[int, typer.Option(min=0, help="Decides everything that 
         signal.signal(number, lambda *_: stop.set())
     ledger = demo_run.run(settings, seed, speed, minutes, stop)
     body = demo_run.describe(ledger)
-    emit(body, as_json, lambda: console.print(
-        f"Simulated {iso(ledger.start)} to {iso(ledger.until)}: {body['events']} events planted."))
+    emit(
+        body,
+        as_json,
+        lambda: console.print(
+            f"Simulated {iso(ledger.start)} to {iso(ledger.until)}: {body['events']} events planted."
+        ),
+    )
 
 
 @demo.command("events")
-def events(ahead: Annotated[float, typer.Option(min=0, help="Also those of so many simulated hours to come.")] = 0.0,
-           data: Data = None, as_json: Json = False) -> None:
+def events(
+    ahead: Annotated[float, typer.Option(min=0, help="Also those of so many simulated hours to come.")] = 0.0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List what was planted so far."""
     ledger = demo_run.read_ledger(load_settings(data))
     world = demo_run.build_world(ledger.seed, ledger.start)
@@ -61,23 +79,42 @@ def events(ahead: Annotated[float, typer.Option(min=0, help="Also those of so ma
     def text() -> None:
         table = Table("start", "minutes", "condition", "source", "severity", "what")
         for event in planted:
-            table.add_row(iso(event.start), f"{(event.end - event.start) / MINUTE_US:.0f}", event.condition,
-                          escape(event.source), event.severity.name.lower(),
-                          event.note + ("" if event.certain else " (near the limit)"))
+            table.add_row(
+                iso(event.start),
+                f"{(event.end - event.start) / MINUTE_US:.0f}",
+                event.condition,
+                escape(event.source),
+                event.severity.name.lower(),
+                event.note + ("" if event.certain else " (near the limit)"),
+            )
         console.print(table)
 
     emit([event.as_dict() for event in planted], as_json, text)
 
 
 @demo.command("score")
-def score(tolerance: Annotated[float, typer.Option(min=0, help="Minutes of simulated time by which an alarm may miss "
-                                                   "an event; to it comes what three seconds of the run last.")] = 5.0,
-          data: Data = None, as_json: Json = False) -> None:
+def score(
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Minutes of simulated time by which an alarm may miss "
+            "an event; to it comes what three seconds of the run last.",
+        ),
+    ] = 5.0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Compare the alarms so far with the truth: precision, recall, delay."""
     settings = load_settings(data)
     result, ledger = run_async(lambda: score_of(settings, round(tolerance * MINUTE_US)))
-    body = {**result.as_dict(), "seed": ledger.seed, "from": iso(ledger.start), "until": iso(ledger.until),
-            "speed": ledger.segments[-1].speed if ledger.segments else None}
+    body = {
+        **result.as_dict(),
+        "seed": ledger.seed,
+        "from": iso(ledger.start),
+        "until": iso(ledger.until),
+        "speed": ledger.segments[-1].speed if ledger.segments else None,
+    }
 
     def text() -> None:
         def shown(value: float | None, unit: str = "") -> str:
@@ -85,9 +122,15 @@ def score(tolerance: Annotated[float, typer.Option(min=0, help="Minutes of simul
 
         console.print(f"Simulated {body['from']} to {body['until']}, seed {ledger.seed}, at {body['speed']:g}×")
         table = Table("precision", "recall", "delay p50", "delay p95", "events", "alarms", "right severity")
-        table.add_row(shown(body["precision"]), shown(body["recall"]), shown(body["delay_p50_s"], " s"),
-                      shown(body["delay_p95_s"], " s"), str(body["events"]), str(body["alarms"]),
-                      shown(body["severity_right"]))
+        table.add_row(
+            shown(body["precision"]),
+            shown(body["recall"]),
+            shown(body["delay_p50_s"], " s"),
+            shown(body["delay_p95_s"], " s"),
+            str(body["events"]),
+            str(body["alarms"]),
+            shown(body["severity_right"]),
+        )
         console.print(table)
         for kind in ("missed", "false"):
             for one in body[kind][:20]:

@@ -44,8 +44,9 @@ class Doors:
     """
 
     def __init__(self, http: str, mqtt_address: str, ais_port: int, user: tuple[str, str], token: str) -> None:
-        self._client = httpx.Client(base_url=http, timeout=30, trust_env=False,
-                                    headers={"Authorization": f"Bearer {token}"})
+        self._client = httpx.Client(
+            base_url=http, timeout=30, trust_env=False, headers={"Authorization": f"Bearer {token}"}
+        )
         self._ais_address = (httpx.URL(http).host, ais_port)
         self._ais: socket.socket | None = None
         self._mqtt_address = mqtt_address
@@ -70,8 +71,9 @@ class Doors:
             time.sleep(0.05)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._mqtt.disconnect()
         self._mqtt.loop_stop()
         self._client.close()
@@ -79,8 +81,10 @@ class Doors:
 
     def send_mqtt(self, rows: Observations) -> None:
         """Stations: QoS 1, one message an observation."""
-        sent = [self._mqtt.publish(f"thap/v1/{key}", json.dumps({"at": iso(time_us), "result": result}), qos=1)
-                for key, time_us, result in zip(rows.keys, rows.times.tolist(), rows.results.tolist(), strict=True)]
+        sent = [
+            self._mqtt.publish(f"thap/v1/{key}", json.dumps({"at": iso(time_us), "result": result}), qos=1)
+            for key, time_us, result in zip(rows.keys, rows.times.tolist(), rows.results.tolist(), strict=True)
+        ]
         for message in sent:
             message.wait_for_publish(_PATIENCE_S)
             if not message.is_published():
@@ -88,21 +92,34 @@ class Doors:
 
     def send_http(self, rows: Observations) -> None:
         """Cameras: JSON in batches."""
-        body = [{"datastream": key, "at": iso(time_us), "result": result} for key, time_us, result
-                in zip(rows.keys, rows.times.tolist(), rows.results.tolist(), strict=True)]
+        body = [
+            {"datastream": key, "at": iso(time_us), "result": result}
+            for key, time_us, result in zip(rows.keys, rows.times.tolist(), rows.results.tolist(), strict=True)
+        ]
         for start in range(0, len(body), _BATCH):
-            part = body[start:start + _BATCH]
+            part = body[start : start + _BATCH]
             answer = self._ask("http", "POST", "/api/v1/observations", json=part)
             if answer.get("rejected"):
                 _log.warning("the HTTP door rejected records", reason=answer["rejected"][0])
 
     def send_osmand(self, rows: Positions) -> None:
         """Ferries: one request a position, as a tracker does."""
-        columns = (rows.times.tolist(), rows.lons.tolist(), rows.lats.tolist(), rows.speeds_kn.tolist(),
-                   rows.courses_deg.tolist())
+        columns = (
+            rows.times.tolist(),
+            rows.lons.tolist(),
+            rows.lats.tolist(),
+            rows.speeds_kn.tolist(),
+            rows.courses_deg.tolist(),
+        )
         for key, time_us, lon, lat, speed, course in zip(rows.keys, *columns, strict=True):
-            query = {"id": key, "lat": lat, "lon": lon, "timestamp": time_us // SECOND_US, "speed": speed,
-                     "bearing": course}
+            query = {
+                "id": key,
+                "lat": lat,
+                "lon": lon,
+                "timestamp": time_us // SECOND_US,
+                "speed": speed,
+                "bearing": course,
+            }
             self._ask("trackers", "GET", "/api/v1/trackers/osmand", params=query)
 
     def send_ais(self, rows: Positions, world: World) -> None:
@@ -110,8 +127,13 @@ class Doors:
         if not rows.keys:
             return
         lines: list[str] = []
-        columns = (rows.times.tolist(), rows.lons.tolist(), rows.lats.tolist(), rows.speeds_kn.tolist(),
-                   rows.courses_deg.tolist())
+        columns = (
+            rows.times.tolist(),
+            rows.lons.tolist(),
+            rows.lats.tolist(),
+            rows.speeds_kn.tolist(),
+            rows.courses_deg.tolist(),
+        )
         for key, time_us, lon, lat, speed, course in zip(rows.keys, *columns, strict=True):
             mover = world.movers[key]
             with_static = time_us - self._static_sent.get(key, -HOUR_US) >= HOUR_US
@@ -159,8 +181,10 @@ def _until(door: str, work: Callable[[], T]) -> T:
             return work()
         except (OSError, httpx.TransportError) as error:
             if time.monotonic() > deadline:
-                raise UnavailableError(f"the {door} door does not take the demo's records: {error}",
-                                       hint="`thap doctor` says what is wrong") from None
+                raise UnavailableError(
+                    f"the {door} door does not take the demo's records: {error}",
+                    hint="`thap doctor` says what is wrong",
+                ) from None
             time.sleep(wait)
             wait = min(2 * wait, 2.0)
 
@@ -170,18 +194,31 @@ def _plain(name: str) -> str:
     return fold(name).upper()[:20]
 
 
-def sentences(mover: Mover, time_us: int, lon: float, lat: float, speed_kn: float, course_deg: float,
-              with_static: bool) -> Sequence[str]:
+def sentences(
+    mover: Mover, time_us: int, lon: float, lat: float, speed_kn: float, course_deg: float, with_static: bool
+) -> Sequence[str]:
     """A position of a vessel as AIS sentences, each with the time in a tag block; with its static data if asked."""
     mmsi = int(mover.key.removeprefix("mmsi-"))
     second = time_us // SECOND_US
     tag = f"s:demo,c:{second}"
     stamp = f"\\{tag}*{checksum(tag.encode()):02X}\\"
-    position = {"type": 18, "mmsi": mmsi, "lon": lon, "lat": lat, "speed": speed_kn, "course": course_deg,
-                "second": second % 60}
+    position = {
+        "type": 18,
+        "mmsi": mmsi,
+        "lon": lon,
+        "lat": lat,
+        "speed": speed_kn,
+        "course": course_deg,
+        "second": second % 60,
+    }
     messages: list[dict[str, Any]] = [position]
     if with_static:
-        messages += [{"type": 24, "mmsi": mmsi, "partno": 0, "shipname": _plain(mover.name)},
-                     {"type": 24, "mmsi": mmsi, "partno": 1, "ship_type": mover.ship_type}]
-    return [stamp + line for message in messages
-            for line in encode_dict(message, talker_id="AI", sentence_type="VDM", radio_channel="B")]
+        messages += [
+            {"type": 24, "mmsi": mmsi, "partno": 0, "shipname": _plain(mover.name)},
+            {"type": 24, "mmsi": mmsi, "partno": 1, "ship_type": mover.ship_type},
+        ]
+    return [
+        stamp + line
+        for message in messages
+        for line in encode_dict(message, talker_id="AI", sentence_type="VDM", radio_channel="B")
+    ]

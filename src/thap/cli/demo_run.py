@@ -48,10 +48,20 @@ class Ledger:
         """Write it, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps({
-            "seed": self.seed, "start": self.start, "until": self.until,
-            "segments": [asdict(segment) for segment in self.segments],
-            "events": [event.as_dict() for event in self.events]}, ensure_ascii=False, indent=1), "utf-8")
+        draft.write_text(
+            json.dumps(
+                {
+                    "seed": self.seed,
+                    "start": self.start,
+                    "until": self.until,
+                    "segments": [asdict(segment) for segment in self.segments],
+                    "events": [event.as_dict() for event in self.events],
+                },
+                ensure_ascii=False,
+                indent=1,
+            ),
+            "utf-8",
+        )
         draft.replace(path)
 
 
@@ -70,14 +80,21 @@ def read_ledger(settings: Settings) -> Ledger:
     path = ledger_path(settings)
     try:
         body = json.loads(path.read_text("utf-8"))
-        return Ledger(body["seed"], body["start"], body["until"], [Segment(**part) for part in body["segments"]],
-                      [Truth.of(part) for part in body["events"]])
+        return Ledger(
+            body["seed"],
+            body["start"],
+            body["until"],
+            [Segment(**part) for part in body["segments"]],
+            [Truth.of(part) for part in body["events"]],
+        )
     except FileNotFoundError:
-        raise NotFoundError("no demo has run here", where=str(settings.data), hint="`thap up --demo` starts one") \
-            from None
+        raise NotFoundError(
+            "no demo has run here", where=str(settings.data), hint="`thap up --demo` starts one"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the truth file cannot be read: {error}", where=str(path), hint="remove it and start anew") \
-            from None
+        raise InputError(
+            f"the truth file cannot be read: {error}", where=str(path), hint="remove it and start anew"
+        ) from None
 
 
 def build_world(seed: int, start: int) -> World:
@@ -117,12 +134,24 @@ def prepare(data: Path, settings: Settings, world: World, speed: float) -> tuple
         streams: dict[str, list[dict[str, str]]] = {}
         for series in world.series.values():
             streams.setdefault(series.thing, []).append(
-                {"name": series.name, "property": series.observes, "unit": series.unit})
-        things = [{"name": thing.name, "title": thing.title, "kind": thing.kind, "domain": thing.domain,
-                   "lon": thing.lon, "lat": thing.lat, "datastreams": streams.get(thing.name, [])}
-                  for thing in world.things.values()]
-        movers = [{"key": mover.key, "name": mover.name, "kind": mover.kind, "domain": mover.domain}
-                  for mover in world.movers.values()]
+                {"name": series.name, "property": series.observes, "unit": series.unit}
+            )
+        things = [
+            {
+                "name": thing.name,
+                "title": thing.title,
+                "kind": thing.kind,
+                "domain": thing.domain,
+                "lon": thing.lon,
+                "lat": thing.lat,
+                "datastreams": streams.get(thing.name, []),
+            }
+            for thing in world.things.values()
+        ]
+        movers = [
+            {"key": mover.key, "name": mover.name, "kind": mover.kind, "domain": mover.domain}
+            for mover in world.movers.values()
+        ]
         api_json(client.post("/api/v1/things", json={"things": things, "movers": movers}))
         secrets = {}
         for name, kind in (("demo-stations", "mqtt"), ("demo-doors", "api")):
@@ -174,8 +203,11 @@ def open_ledger(settings: Settings, seed: int, speed: float) -> Ledger:
         start -= start % MINUTE_US
         return Ledger(seed, start, start)
     if ledger.seed != seed:
-        raise ConflictError(f"a demo with seed {ledger.seed} has run here", where=str(settings.data),
-                            hint="name another directory with --data, or that seed with --seed")
+        raise ConflictError(
+            f"a demo with seed {ledger.seed} has run here",
+            where=str(settings.data),
+            hint="name another directory with --data, or that seed with --seed",
+        )
     return ledger
 
 
@@ -238,5 +270,10 @@ def _send(doors: Doors, world: World, after: int, upto: int) -> None:
 def describe(ledger: Ledger) -> dict[str, Any]:
     """A run in a few words, for `--json`."""
     certain = sum(event.certain for event in ledger.events)
-    return {"seed": ledger.seed, "start": ledger.start, "until": ledger.until, "events": len(ledger.events),
-            "certain": certain}
+    return {
+        "seed": ledger.seed,
+        "start": ledger.start,
+        "until": ledger.until,
+        "events": len(ledger.events),
+        "certain": certain,
+    }

@@ -63,8 +63,9 @@ class Feed:
         """
         run = read_run_file(load_settings(self.data))
         self.address = run.http
-        return httpx.AsyncClient(base_url=run.http, headers={"Authorization": f"Bearer {run.token}"}, timeout=10,
-                                 trust_env=False)
+        return httpx.AsyncClient(
+            base_url=run.http, headers={"Authorization": f"Bearer {run.token}"}, timeout=10, trust_env=False
+        )
 
     async def once(self) -> None:
         """Ask once.
@@ -98,8 +99,11 @@ class Feed:
                 rates.append(float(figures.get("rate", 0)) if role["fresh"] else 0.0)
 
     async def _ask_alarms(self, client: httpx.AsyncClient) -> None:
-        answer = api_json(await client.get("/api/v1/alarms", params={
-            "state": ",".join(OPEN_STATES), "sort": "-changed", "limit": 1000}))
+        answer = api_json(
+            await client.get(
+                "/api/v1/alarms", params={"state": ",".join(OPEN_STATES), "sort": "-changed", "limit": 1000}
+            )
+        )
         self.alarms = {alarm["id"]: alarm for alarm in answer["items"]}
 
     async def _follow_system(self) -> None:
@@ -128,8 +132,9 @@ class Feed:
         """Listen first, then list: what happens in between is heard, and hearing it twice does no harm."""
         headers = {"Last-Event-ID": self._event_id} if self._event_id else {}
         timeout = httpx.Timeout(10, read=_QUIET_S)
-        async with client.stream("GET", "/api/v1/stream", params={"kinds": "alarm"}, headers=headers,
-                                 timeout=timeout) as answer:
+        async with client.stream(
+            "GET", "/api/v1/stream", params={"kinds": "alarm"}, headers=headers, timeout=timeout
+        ) as answer:
             if not answer.is_success:
                 await answer.aread()
                 api_json(answer)
@@ -153,9 +158,20 @@ class Feed:
         if event["to_state"] not in OPEN_STATES:
             self.alarms.pop(number, None)
             return
-        kept = {name: event[name] for name in ("source", "condition", "severity", "domain", "commune", "active",
-                                               "value", "version")}
+        kept = {
+            name: event[name]
+            for name in ("source", "condition", "severity", "domain", "commune", "active", "value", "version")
+        }
         raised = event["time"] if event["action"] == "raise" else known.get("raised", event["time"])
         self.alarms.pop(number, None)  # the latest changed stands first
-        self.alarms = {number: {**known, **kept, "id": number, "state": event["to_state"], "raised": raised,
-                                "changed": event["recorded_at"]}, **self.alarms}
+        self.alarms = {
+            number: {
+                **known,
+                **kept,
+                "id": number,
+                "state": event["to_state"],
+                "raised": raised,
+                "changed": event["recorded_at"],
+            },
+            **self.alarms,
+        }

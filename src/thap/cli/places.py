@@ -40,8 +40,15 @@ def register(app: typer.Typer) -> None:
 
 
 def _body(unit: Commune) -> dict[str, Any]:
-    return {"code": unit.code, "name": unit.name, "kind": unit.kind, "title": unit.title, "lon": unit.lon,
-            "lat": unit.lat, "area_km2": unit.area_km2}
+    return {
+        "code": unit.code,
+        "name": unit.name,
+        "kind": unit.kind,
+        "title": unit.title,
+        "lon": unit.lon,
+        "lat": unit.lat,
+        "area_km2": unit.area_km2,
+    }
 
 
 def _table(units: list[Commune]) -> None:
@@ -59,21 +66,37 @@ def list_(as_json: Json = False) -> None:
 
 
 @places.command("search")
-def search_(text: Annotated[str, typer.Argument(help="Part of a name, new or old, with or without marks.")],
-            limit: Annotated[int, typer.Option(min=1)] = 20, as_json: Json = False) -> None:
+def search_(
+    text: Annotated[str, typer.Argument(help="Part of a name, new or old, with or without marks.")],
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
     """Find communes by name."""
     units = search(text, limit)
-    emit([_body(unit) for unit in units], as_json,
-         lambda: _table(units) if units else console.print(f"No commune is called {escape(text)}."))
+    emit(
+        [_body(unit) for unit in units],
+        as_json,
+        lambda: _table(units) if units else console.print(f"No commune is called {escape(text)}."),
+    )
 
 
 @places.command("convert")
-def convert_(name: Annotated[str, typer.Argument(help="Old ward, with its district where needed: 'Phường 5, Mỹ Tho'.")],
-             as_json: Json = False) -> None:
+def convert_(
+    name: Annotated[str, typer.Argument(help="Old ward, with its district where needed: 'Phường 5, Mỹ Tho'.")],
+    as_json: Json = False,
+) -> None:
     """Say what a unit of before July 2025 became."""
     found = convert(name)
-    body = [{"code": old.code, "ward": old.ward, "district": old.district, "province": old.province,
-             "became": [_body(commune(code)) for code in old.became]} for old in found]
+    body = [
+        {
+            "code": old.code,
+            "ward": old.ward,
+            "district": old.district,
+            "province": old.province,
+            "became": [_body(commune(code)) for code in old.became],
+        }
+        for old in found
+    ]
 
     def text() -> None:
         table = Table("before", "district", "since July 2025")
@@ -86,9 +109,12 @@ def convert_(name: Annotated[str, typer.Argument(help="Old ward, with its distri
 
 
 @places.command("at")
-def at(lon: Annotated[float, typer.Argument(help="Longitude, degrees.")],
-       lat: Annotated[float, typer.Argument(help="Latitude, degrees.")],
-       data: Data = None, as_json: Json = False) -> None:
+def at(
+    lon: Annotated[float, typer.Argument(help="Longitude, degrees.")],
+    lat: Annotated[float, typer.Argument(help="Latitude, degrees.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Say which commune a point lies in."""
     if not (-180 <= lon <= 180 and -90 <= lat <= 90):
         raise InputError("longitude must lie in ±180 and latitude in ±90", where=f"{lon:g} {lat:g}")
@@ -104,10 +130,13 @@ def at(lon: Annotated[float, typer.Argument(help="Longitude, degrees.")],
 
 
 @places.command("import")
-def import_(file: Annotated[Path, typer.Argument(help="GeoJSON FeatureCollection of commune polygons, WGS 84.")],
-            source: Annotated[str, typer.Option(help="Where the outlines are from; the file's name by default.")] = "",
-            skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good features where some are bad.")]
-            = False, data: Data = None, as_json: Json = False) -> None:
+def import_(
+    file: Annotated[Path, typer.Argument(help="GeoJSON FeatureCollection of commune polygons, WGS 84.")],
+    source: Annotated[str, typer.Option(help="Where the outlines are from; the file's name by default.")] = "",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good features where some are bad.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Import commune outlines; what they replace is kept as history."""
     read = read_polygons(file)
     faults = [{"index": fault.index, "name": fault.name, "reason": fault.reason} for fault in read.faults]
@@ -115,9 +144,12 @@ def import_(file: Annotated[Path, typer.Argument(help="GeoJSON FeatureCollection
         if not as_json:
             for fault in read.faults[:50]:
                 console.print(f"[red]✗[/] {escape(str(fault))}")
-        raise InputError(f"{len(read.faults)} features cannot be taken, nothing was imported: "
-                         + "; ".join(str(fault) for fault in read.faults[:3]), where=str(file),
-                         hint="mend them, or import the others with --skip-bad")
+        raise InputError(
+            f"{len(read.faults)} features cannot be taken, nothing was imported: "
+            + "; ".join(str(fault) for fault in read.faults[:3]),
+            where=str(file),
+            hint="mend them, or import the others with --skip-bad",
+        )
     done = run_async(lambda: _import(data, source or file.name, read.digest, read.wkb))
     missing = [_body(unit) for unit in read.missing]
 
@@ -130,11 +162,16 @@ def import_(file: Annotated[Path, typer.Argument(help="GeoJSON FeatureCollection
             console.print(f"Imported the outlines of {done.communes} communes.")
         if missing:
             names = ", ".join(unit["title"] for unit in missing[:10])
-            console.print(f"[yellow]Not in the file:[/] {len(missing)} communes: {escape(names)}"
-                          + (" …" if len(missing) > 10 else ""))
+            console.print(
+                f"[yellow]Not in the file:[/] {len(missing)} communes: {escape(names)}"
+                + (" …" if len(missing) > 10 else "")
+            )
 
-    emit({"imported": done.communes if done else 0, "unchanged": done is None, "faults": faults,
-          "missing": missing}, as_json, text)
+    emit(
+        {"imported": done.communes if done else 0, "unchanged": done is None, "faults": faults, "missing": missing},
+        as_json,
+        text,
+    )
 
 
 @places.command("imports")
@@ -148,8 +185,14 @@ def imports_(data: Data = None, as_json: Json = False) -> None:
             table.add_row(iso(one.time), escape(one.source), str(one.communes), one.digest[:12])
         console.print(table)
 
-    emit([{"id": one.id, "source": one.source, "sha256": one.digest, "time": iso(one.time),
-           "communes": one.communes} for one in found], as_json, text)
+    emit(
+        [
+            {"id": one.id, "source": one.source, "sha256": one.digest, "time": iso(one.time), "communes": one.communes}
+            for one in found
+        ],
+        as_json,
+        text,
+    )
 
 
 def _exists(data: Path | None) -> bool:

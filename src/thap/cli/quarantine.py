@@ -28,10 +28,13 @@ def register(app: typer.Typer) -> None:
 
 
 @quarantine.command("list")
-def list_(pattern: Annotated[str | None, typer.Argument(help="A glob, or a part of the name.")] = None,
-          limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
-          offset: Annotated[int, typer.Option(min=0, help="How many to leave out first.")] = 0,
-          data: Data = None, as_json: Json = False) -> None:
+def list_(
+    pattern: Annotated[str | None, typer.Argument(help="A glob, or a part of the name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many to leave out first.")] = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List names that wait, the last heard first."""
     asked = {"limit": limit, "offset": offset, **({"pattern": pattern} if pattern else {})}
     found = call("GET", _PATH, data, params=asked)
@@ -40,8 +43,13 @@ def list_(pattern: Annotated[str | None, typer.Argument(help="A glob, or a part 
         table = Table("name", "door", "records", "last heard", "its latest record")
         table.columns[0].overflow = "fold"
         for name in found["items"]:
-            table.add_row(escape(name["key"]), name["door"], str(name["count"]),
-                          iso(name["last"] // 1_000_000 * 1_000_000), escape(_short(name["sample"])))
+            table.add_row(
+                escape(name["key"]),
+                name["door"],
+                str(name["count"]),
+                iso(name["last"] // 1_000_000 * 1_000_000),
+                escape(_short(name["sample"])),
+            )
         console.print(table if found["items"] else "Nothing waits.")
         if found["total"] > len(found["items"]):
             console.print(f"{found['total']} names in all; --limit and --offset show others")
@@ -53,8 +61,9 @@ def _short(sample: str) -> str:
     """The latest record of a name in one line."""
     try:
         record = json.loads(sample)
-        values = [f"{name} {value}" for name, value in record.items()
-                  if name not in ("key", "at") and value is not None]
+        values = [
+            f"{name} {value}" for name, value in record.items() if name not in ("key", "at") and value is not None
+        ]
         return f"{', '.join(values)} at {iso(record['at'])}"
     except (ValueError, TypeError, KeyError, AttributeError):
         return sample[:80]
@@ -63,8 +72,10 @@ def _short(sample: str) -> str:
 def _decide(what: str, patterns: list[str], data: Any, as_json: bool, done: str) -> None:
     outcome = call("POST", f"{_PATH}/{what}", data, json={"patterns": patterns}, timeout=_DECIDE_S)
     if not outcome["names"]:
-        raise NotFoundError(f"nothing in quarantine matches {', '.join(patterns)}",
-                            hint="`thap quarantine list` shows what waits; quote globs for the shell")
+        raise NotFoundError(
+            f"nothing in quarantine matches {', '.join(patterns)}",
+            hint="`thap quarantine list` shows what waits; quote globs for the shell",
+        )
 
     def text() -> None:
         console.print(done.format(**outcome), highlight=False)

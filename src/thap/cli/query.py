@@ -26,8 +26,13 @@ def register(app: typer.Typer) -> None:
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help='One statement, as "SELECT key, count(*) FROM observations JOIN '
-                                            'datastreams USING (datastream) GROUP BY key"; - reads it from stdin.')],
+    sql: Annotated[
+        str,
+        typer.Argument(
+            help='One statement, as "SELECT key, count(*) FROM observations JOIN '
+            'datastreams USING (datastream) GROUP BY key"; - reads it from stdin.'
+        ),
+    ],
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000_000, help="Rows at most.")] = 1000,
@@ -47,8 +52,17 @@ def query(
         writer.writerow(answer.columns)
         writer.writerows(answer.rows)
     else:
-        emit({"columns": answer.columns, "types": answer.types, "rows": answer.dicts(),
-              "truncated": answer.truncated, "seconds": round(answer.seconds, 4)}, as_json, lambda: _table(answer))
+        emit(
+            {
+                "columns": answer.columns,
+                "types": answer.types,
+                "rows": answer.dicts(),
+                "truncated": answer.truncated,
+                "seconds": round(answer.seconds, 4),
+            },
+            as_json,
+            lambda: _table(answer),
+        )
     if answer.truncated and not as_json:
         sys.stderr.write(f"only the first {limit} rows; --limit shows more\n")
 

@@ -84,11 +84,21 @@ def register(app: typer.Typer) -> None:
 def replay(
     files: Annotated[list[Path], typer.Argument(help="CSV, Parquet, NDJSON or NMEA files, packed with gzip or not.")],
     what: Annotated[What | None, typer.Option("--as", help="What the files hold; guessed without.")] = None,
-    speed: Annotated[float | None, typer.Option(min=1e-6, help="Times real time, by event time; as fast as it goes "
-                                                "without.")] = None,
-    map_: Annotated[list[str] | None, typer.Option("--map", metavar="COLUMN=FIELD", help=(
-        "What a column is: time, thing, datastream, result, mover, lon, lat, speed_kn, course_deg, year, week, …, or "
-        "the name of the datastream it is. COLUMN may be a glob. Repeat it."))] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=1e-6, help="Times real time, by event time; as fast as it goes without.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=FIELD",
+            help=(
+                "What a column is: time, thing, datastream, result, mover, lon, lat, speed_kn, course_deg, year, week …, "
+                "or "
+                "the name of the datastream it is. COLUMN may be a glob. Repeat it."
+            ),
+        ),
+    ] = None,
     door: Annotated[Door | None, typer.Option(help="The door; for AIS logs the AIS door if it is open.")] = None,
     thing: Annotated[str | None, typer.Option(help="Thing or mover of all rows.")] = None,
     start: Annotated[str | None, typer.Option(help="When a log without times begins, ISO 8601.")] = None,
@@ -104,15 +114,31 @@ def replay(
     A replay that was interrupted goes on where it stopped when the same command is given again. Rows that the door
     refuses are reported, kept as dead letters, and do not stop the rest.
     """
-    options = Options(what, door, _maps(map_ or []), thing, None if start is None else parse_time_us(start), speed,
-                      batch, limit, admit, restart)
+    options = Options(
+        what,
+        door,
+        _maps(map_ or []),
+        thing,
+        None if start is None else parse_time_us(start),
+        speed,
+        batch,
+        limit,
+        admit,
+        restart,
+    )
     settings = load_settings(data)
     read_run_file(settings)  # before anything else: without a centre there is nothing to do
     errors = Console(stderr=True, highlight=False)
     summaries: list[Summary] = []
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-                   TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=errors,
-                   disable=as_json or not errors.is_terminal)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=as_json or not errors.is_terminal,
+    )
     with bar:
         for path in files:
             task = bar.add_task(escape(path.name), total=1.0, rate="")
@@ -123,9 +149,13 @@ def replay(
                 bar.stop()
                 errors.print(f"stopped after row {run.summary.last} of {escape(path.name)}; the same command goes on")
                 raise SystemExit(130) from None
-    body = {"files": [_shown(summary) for summary in summaries],
-            **{name: sum(getattr(summary, name) for summary in summaries)
-               for name in ("rows", "accepted", "quarantined", "rejected", "broken")}}
+    body = {
+        "files": [_shown(summary) for summary in summaries],
+        **{
+            name: sum(getattr(summary, name) for summary in summaries)
+            for name in ("rows", "accepted", "quarantined", "rejected", "broken")
+        },
+    }
     emit(body, as_json, lambda: _print(summaries))
 
 
@@ -150,12 +180,17 @@ def _print(summaries: list[Summary]) -> None:
     for summary in summaries:
         name = escape(summary.file)
         if summary.already:
-            console.print(f"{name}: replayed already at {iso(summary.finished // 10**6 * 10**6)}; "
-                          "--restart does it again", highlight=False)
+            console.print(
+                f"{name}: replayed already at {iso(summary.finished // 10**6 * 10**6)}; --restart does it again",
+                highlight=False,
+            )
             continue
-        console.print(f"{name}: {summary.rows:,} rows in {summary.seconds:.1f} s: "
-                      f"{summary.accepted:,} records accepted, {summary.quarantined:,} in quarantine, "
-                      f"{summary.rejected:,} refused, {summary.broken:,} could not be read", highlight=False)
+        console.print(
+            f"{name}: {summary.rows:,} rows in {summary.seconds:.1f} s: "
+            f"{summary.accepted:,} records accepted, {summary.quarantined:,} in quarantine, "
+            f"{summary.rejected:,} refused, {summary.broken:,} could not be read",
+            highlight=False,
+        )
         for fault in summary.faults:
             console.print(f"  row {fault['row']}: {escape(fault['reason'])}", highlight=False)
         if summary.rejected > len(summary.faults):
@@ -167,8 +202,9 @@ def _print(summaries: list[Summary]) -> None:
 class _Run:
     """One file on its way."""
 
-    def __init__(self, path: Path, options: Options, settings: Settings, data: Path | None, bar: Progress,
-                 task: TaskID) -> None:
+    def __init__(
+        self, path: Path, options: Options, settings: Settings, data: Path | None, bar: Progress, task: TaskID
+    ) -> None:
         self._path, self._options, self._settings, self._data = path, options, settings, data
         self._bar, self._task = bar, task
         self._state = Path()
@@ -204,8 +240,9 @@ class _Run:
         if wanted == "ais" and not isinstance(source, LogSource):
             raise InputError("only NMEA logs go through the AIS door", where=str(self._path), hint="leave --door out")
         if wanted == "ais" and not run.ais_tcp:
-            raise InputError("the AIS door does not listen", where="--door ais",
-                             hint="set doors.ais.tcp_port, or leave --door out")
+            raise InputError(
+                "the AIS door does not listen", where="--door ais", hint="set doors.ais.tcp_port, or leave --door out"
+            )
         if isinstance(source, LogSource) and run.ais_tcp and wanted != "http":
             host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
             return AisSender(run, host)
@@ -236,8 +273,9 @@ class _Run:
             taken += 1
             size += 1 if by_sentence else len(item.records)
             # A message is not torn apart: the door would not see its parts on one connection after a restart.
-            if (size >= options.batch or len(waiting) >= 50 * options.batch) \
-                    and (item.whole or size >= 2 * options.batch):
+            if (size >= options.batch or len(waiting) >= 50 * options.batch) and (
+                item.whole or size >= 2 * options.batch
+            ):
                 self._flush(waiting, sender, file)
                 waiting, size = [], 0
         self._flush(waiting, sender, file)
@@ -254,7 +292,7 @@ class _Run:
         summary.quarantined += sent.quarantined
         summary.rejected += len(sent.rejected)
         room = _SHOWN - len(summary.faults)
-        summary.faults += [{"row": row, "reason": reason} for row, reason in sent.rejected[:max(0, room)]]
+        summary.faults += [{"row": row, "reason": reason} for row, reason in sent.rejected[: max(0, room)]]
         summary.seconds = round(self._seconds_before + time.monotonic() - self._begun, 3)
         self._keep()
         rate = (summary.rows - self._rows_before) / max(1e-6, time.monotonic() - self._begun)

@@ -46,8 +46,9 @@ class HttpSender:
         say: told when the centre makes us wait.
     """
 
-    def __init__(self, data: Path | None, source: TableSource | LogSource, *, admit: bool,
-                 say: Callable[[str], None]) -> None:
+    def __init__(
+        self, data: Path | None, source: TableSource | LogSource, *, admit: bool, say: Callable[[str], None]
+    ) -> None:
         self._client: httpx.Client = api(data)
         self._source, self._admit, self._say = source, admit, say
         self._path = "/api/v1/observations" if source.kind is Kind.OBSERVATION else "/api/v1/positions"
@@ -102,9 +103,9 @@ class HttpSender:
         listed = list(movers.values())
         try:
             for start in range(0, len(things), _AT_ONCE):
-                self._post("/api/v1/things", orjson.dumps({"things": things[start:start + _AT_ONCE], "movers": []}))
+                self._post("/api/v1/things", orjson.dumps({"things": things[start : start + _AT_ONCE], "movers": []}))
             for start in range(0, len(listed), _AT_ONCE):
-                self._post("/api/v1/things", orjson.dumps({"things": [], "movers": listed[start:start + _AT_ONCE]}))
+                self._post("/api/v1/things", orjson.dumps({"things": [], "movers": listed[start : start + _AT_ONCE]}))
         except ThapError as error:
             # A name that cannot be registered is refused by the door too, with its row.
             if isinstance(error, UnavailableError):
@@ -115,15 +116,16 @@ class HttpSender:
         """Names that waited all the same: registered too late for the door, or not at all."""
         listed = sorted(keys)
         for start in range(0, len(listed), _AT_ONCE):
-            self._post("/api/v1/quarantine/admit", orjson.dumps({"patterns": listed[start:start + _AT_ONCE]}))
+            self._post("/api/v1/quarantine/admit", orjson.dumps({"patterns": listed[start : start + _AT_ONCE]}))
 
     def _post(self, path: str, body: bytes) -> Any:
         """Post JSON; waits while the centre has no room."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                response = self._client.post(path, content=body, headers={"Content-Type": "application/json"},
-                                             timeout=_PATIENCE_S)
+                response = self._client.post(
+                    path, content=body, headers={"Content-Type": "application/json"}, timeout=_PATIENCE_S
+                )
             except httpx.HTTPError as error:
                 raise UnavailableError(f"the centre stopped answering ({type(error).__name__})", hint=_AGAIN) from None
             if response.status_code == 413:
@@ -147,8 +149,11 @@ class AisSender:
         try:
             self._socket = socket.create_connection((host, run.ais_tcp), 10)
         except OSError as error:
-            raise UnavailableError(f"the AIS door does not answer: {error}", where=self._where,
-                                   hint="`thap doctor` says what is down; --door http goes another way") from None
+            raise UnavailableError(
+                f"the AIS door does not answer: {error}",
+                where=self._where,
+                hint="`thap doctor` says what is down; --door http goes another way",
+            ) from None
         self._socket.settimeout(_PATIENCE_S)
         self._number = 0
         self._total = (0, 0, 0)
@@ -162,27 +167,26 @@ class AisSender:
         """
         self._number += 1
         try:
-            self._socket.sendall(b"".join(item.sentence for item in items)
-                                 + sentence(f"PTHAP,SYNC,{self._number}"))
+            self._socket.sendall(b"".join(item.sentence for item in items) + sentence(f"PTHAP,SYNC,{self._number}"))
             while True:
                 found = _DONE.search(self._rest)
                 if found is not None and int(found[1]) == self._number:
                     break
-                self._rest = self._rest[found.end():] if found else self._rest
+                self._rest = self._rest[found.end() :] if found else self._rest
                 data = self._socket.recv(4096)
                 if not data:
                     raise ConnectionError("it closed the connection")
                 self._rest += data
         except OSError as error:
-            raise UnavailableError(f"the AIS door stopped answering: {error}", where=self._where,
-                                   hint=_AGAIN) from None
+            raise UnavailableError(f"the AIS door stopped answering: {error}", where=self._where, hint=_AGAIN) from None
         accepted, quarantined, rejected = (int(found[place]) for place in (2, 3, 4))
-        self._rest = self._rest[found.end():]
+        self._rest = self._rest[found.end() :]
         before, self._total = self._total, (accepted, quarantined, rejected)
-        return Sent(accepted - before[0], quarantined - before[1],
-                    [(items[-1].row, "see `thap dead-letters list --door ais`")] * (rejected - before[2]))
+        return Sent(
+            accepted - before[0],
+            quarantined - before[1],
+            [(items[-1].row, "see `thap dead-letters list --door ais`")] * (rejected - before[2]),
+        )
 
     def close(self) -> None:
         self._socket.close()
-
-

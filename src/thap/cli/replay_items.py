@@ -57,8 +57,9 @@ class TableSource:
         Raises:
             InputError: they do not make records.
         """
-        return cls(file, plan_columns(file.columns, file.sample(), kind=kind, maps=maps, thing=thing,
-                                      where=str(file.path)))
+        return cls(
+            file, plan_columns(file.columns, file.sample(), kind=kind, maps=maps, thing=thing, where=str(file.path))
+        )
 
     def __iter__(self) -> Iterator[Item]:
         for row in self._file.rows():
@@ -109,8 +110,11 @@ class LogSource:
             batch = self._decoder.feed(line + b"\n")
             self.counts.update(batch.counts)
             if batch.counts["untimed"]:
-                raise InputError("the log gives no times", where=f"{self._file.path}, line {number}",
-                                 hint="say when it begins: --start 2026-11-22T08:00:00Z")
+                raise InputError(
+                    "the log gives no times",
+                    where=f"{self._file.path}, line {number}",
+                    hint="say when it begins: --start 2026-11-22T08:00:00Z",
+                )
             if b"!" in line:
                 yield self._item(number, line, batch)
         self.counts.update(self._decoder.finish().counts)
@@ -119,12 +123,17 @@ class LogSource:
         records = []
         for row in range(len(batch)):
             raw = batch.raw(row)
-            record = {"mover": raw["key"], "at": iso(raw["at"]), "lon": raw["lon"], "lat": raw["lat"],
-                      "speed_kn": raw["speed"], "course_deg": raw["course"]}
+            record = {
+                "mover": raw["key"],
+                "at": iso(raw["at"]),
+                "lon": raw["lon"],
+                "lat": raw["lat"],
+                "speed_kn": raw["speed"],
+                "course_deg": raw["course"],
+            }
             records.append({name: value for name, value in record.items() if value is not None})
         time = batch.times[0] if len(batch) else self._decoder.clock
-        return Item(number, time, records, batch.statics, self._stamped(line, time),
-                    whole=not self._decoder.unfinished)
+        return Item(number, time, records, batch.statics, self._stamped(line, time), whole=not self._decoder.unfinished)
 
     @staticmethod
     def _stamped(line: bytes, time: int | None) -> bytes:
@@ -137,8 +146,9 @@ class LogSource:
         return b"\\%s*%02X\\%s\r\n" % (tag, checksum(tag), found[0])
 
 
-def open_source(file: DataFile, what: str | None, maps: dict[str, str], thing: str | None,
-                start: int | None) -> TableSource | LogSource:
+def open_source(
+    file: DataFile, what: str | None, maps: dict[str, str], thing: str | None, start: int | None
+) -> TableSource | LogSource:
     """The source for a file.
 
     Args:
@@ -149,14 +159,23 @@ def open_source(file: DataFile, what: str | None, maps: dict[str, str], thing: s
     """
     if file.format is Format.NMEA:
         if what not in (None, "ais"):
-            raise InputError(f"this is a log of NMEA sentences, not of {what}", where=str(file.path),
-                             hint="leave --as out, or say --as ais")
+            raise InputError(
+                f"this is a log of NMEA sentences, not of {what}",
+                where=str(file.path),
+                hint="leave --as out, or say --as ais",
+            )
         if maps or thing:
-            raise InputError("an NMEA log has no columns and names its vessels itself", where=str(file.path),
-                             hint="leave --map and --thing out")
+            raise InputError(
+                "an NMEA log has no columns and names its vessels itself",
+                where=str(file.path),
+                hint="leave --map and --thing out",
+            )
         return LogSource(file, start)
     if what == "ais":
-        raise InputError(f"there are no AIS sentences in this {file.format} file", where=str(file.path),
-                         hint="say --as positions for a table of positions")
+        raise InputError(
+            f"there are no AIS sentences in this {file.format} file",
+            where=str(file.path),
+            hint="say --as positions for a table of positions",
+        )
     kind = {"observations": Kind.OBSERVATION, "positions": Kind.POSITION, None: None}[what]
     return TableSource.open(file, kind, maps, thing)

@@ -16,8 +16,9 @@ import typer
 import uvicorn
 import uvloop
 
-from thap.cli.common import Data, read_run_file
+from thap.cli.common import Data, RunFile, read_run_file
 from thap.kernel.bus import Bus
+from thap.kernel.errors import UnavailableError
 from thap.kernel.logs import configure_logs
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings, load_settings
@@ -66,10 +67,28 @@ def _run(role: str, settings: Settings, main: Callable[[Settings], Coroutine[Any
     uvloop.run(until_told())
 
 
+async def _centre_up(settings: Settings, patience_s: float = 60) -> RunFile:
+    """The addresses of the centre this role belongs to: the supervisor starts roles while it prepares the rest.
+
+    Raises:
+        UnavailableError: no centre came up.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            run = read_run_file(settings)
+            if run.pid == os.getppid() or time.monotonic() > deadline:
+                return run
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def _open(settings: Settings, role: str) -> AsyncIterator[tuple[Bus, Records]]:
     """The connections a role lives on."""
-    url = settings.journal.url or read_run_file(settings).nats
+    url = settings.journal.url or (await _centre_up(settings)).nats
     bus = await Bus.connect(url, f"thap-{role}")
     records = Records.open(settings)
     try:
@@ -102,7 +121,8 @@ async def _heartbeat(
                 "counters": counters(),
             },
         )
-        await asyncio.sleep(1)
+        starting = any(stage.get("ready") is False for stage in told.values())
+        await asyncio.sleep(0.05 if starting else 1)  # who waits for readiness hears of it at once
 
 
 class _Server(uvicorn.Server):
@@ -112,12 +132,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    async def until_cancelled(self) -> None:
-        """Serve; when cancelled, finish what is under way first."""
+    async def until_cancelled(self, closing: Callable[[], object]) -> None:
+        """Serve; when cancelled, end open event streams with `closing` and finish what is under way first."""
         serving = asyncio.create_task(self.serve())
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
+            closing()
             self.should_exit = True
             await serving
             raise
@@ -174,7 +195,7 @@ async def _gateway(settings: Settings) -> None:
                 group.create_task(admission_of(centre).keep_settled())
                 if settings.doors.mqtt:
                     group.create_task(MqttDoor(bus, intake).run())
-                group.create_task(server.until_cancelled())
+                group.create_task(server.until_cancelled(centre.parts["stream"].close))
         finally:
             await ais.stop()
             await tokens.flush()

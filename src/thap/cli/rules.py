@@ -17,7 +17,7 @@ from thap.cli.common import Data, Json, console, emit, open_records, run_async, 
 from thap.detect.backtest import watched_by
 from thap.detect.records import Gathered, Listed, StoredRule, gather_rules, put_rule, rule_history, switch_rule
 from thap.detect.rules import Rule
-from thap.detect.ruletext import Problem, body_of, examples, parse_rules
+from thap.detect.ruletext import Problem, bodies_of, examples, parse_rules
 from thap.kernel.clock import VIETNAM, from_us, iso
 from thap.kernel.errors import NotFoundError, RuleError, UnavailableError
 from thap.kernel.settings import Settings, load_settings
@@ -41,9 +41,14 @@ def register(app: typer.Typer) -> None:
 def list_(data: Data = None, as_json: Json = False) -> None:
     """List all rules, in force or not, and what is wrong with those that cannot be read."""
     gathered, registry = _gathered(load_settings(data))
-    emit({"rules": [_body(one, registry) for one in gathered.rules],
-          "problems": [problem.as_dict() for problem in gathered.problems]}, as_json,
-         lambda: _list(gathered, registry))
+    emit(
+        {
+            "rules": [_body(one, registry) for one in gathered.rules],
+            "problems": [problem.as_dict() for problem in gathered.problems],
+        },
+        as_json,
+        lambda: _list(gathered, registry),
+    )
 
 
 @rules.command("check")
@@ -52,10 +57,17 @@ def check(file: File, data: Data = None, as_json: Json = False) -> None:
     parsed = parse_rules(read_text(file), str(file))
     registry = _registry(load_settings(data))
     problems = sorted(parsed.problems, key=lambda problem: (problem.line, problem.column))
-    emit({"ok": not problems, "rules": [{"name": rule.name, "kind": rule.kind, "sources": _sources(rule, registry)}
-                                        for rule in parsed.rules],
-          "problems": [problem.as_dict() for problem in problems]}, as_json,
-         lambda: _checked(parsed.rules, problems, registry))
+    emit(
+        {
+            "ok": not problems,
+            "rules": [
+                {"name": rule.name, "kind": rule.kind, "sources": _sources(rule, registry)} for rule in parsed.rules
+            ],
+            "problems": [problem.as_dict() for problem in problems],
+        },
+        as_json,
+        lambda: _checked(parsed.rules, problems, registry),
+    )
     if problems:
         raise SystemExit(1)
 
@@ -72,8 +84,10 @@ def add(file: File, data: Data = None, as_json: Json = False) -> None:
     if not parsed.rules:
         raise RuleError("there is no rule in it", where=str(file), hint="a rule begins with [[rule]]")
 
+    bodies = bodies_of(text)
+
     async def write(connection: AsyncConnection) -> list[StoredRule]:
-        return [await put_rule(connection, body_of(text, rule.name), _who()) for rule in parsed.rules]
+        return [await put_rule(connection, bodies[rule.name], _who()) for rule in parsed.rules]
 
     _change(load_settings(data), write, as_json)
 
@@ -111,8 +125,9 @@ def reload(data: Data = None, as_json: Json = False) -> None:
     settings = load_settings(data)
     told = run_async(lambda: _tell(settings))
     if not told:
-        raise UnavailableError("no centre is running here", where=str(settings.data),
-                               hint="it reads them when it starts")
+        raise UnavailableError(
+            "no centre is running here", where=str(settings.data), hint="it reads them when it starts"
+        )
     emit({"reloaded": True}, as_json, lambda: console.print("The engine takes the rules up."))
 
 
@@ -126,8 +141,11 @@ def examples_(name: Annotated[str | None, typer.Argument(help="File to print.")]
     text = found.get(name) or found.get(f"{name}.toml")
     if text is None:
         raise NotFoundError(f"no example is called {name!r}", hint=f"there are {', '.join(found)}")
-    emit({"name": name, "body": text}, as_json,
-         lambda: console.print(text, markup=False, highlight=False, soft_wrap=True, end=""))
+    emit(
+        {"name": name, "body": text},
+        as_json,
+        lambda: console.print(text, markup=False, highlight=False, soft_wrap=True, end=""),
+    )
 
 
 # ---- at work
@@ -135,11 +153,12 @@ def examples_(name: Annotated[str | None, typer.Argument(help="File to print.")]
 
 def _with(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]], writing: bool = False) -> T:
     """Work on the records, whether or not the centre runs."""
+
     async def main() -> T:
         records = open_records(settings)
         try:
             await create_tables(records)
-            async with (records.write() if writing else records.read()) as connection:
+            async with records.write() if writing else records.read() as connection:
                 return await work(connection)
         finally:
             await records.close()
@@ -175,8 +194,10 @@ def _change(settings: Settings, work: Callable[[AsyncConnection], Awaitable[list
 
     def text() -> None:
         for rule in stored:
-            console.print(f"{rule.name}: version {rule.version}, {'in force' if rule.enabled else 'out of force'}",
-                          highlight=False)
+            console.print(
+                f"{rule.name}: version {rule.version}, {'in force' if rule.enabled else 'out of force'}",
+                highlight=False,
+            )
         if not told:
             console.print("No centre is running here; it takes them up when it starts.")
 
@@ -204,15 +225,29 @@ def _sources(rule: Rule, registry: Registry | None) -> int | None:
 
 def _body(listed: Listed, registry: Registry) -> dict[str, Any]:
     rule = listed.rule
-    return {"name": rule.name, "kind": rule.kind, "title": rule.title.model_dump(), "domain": rule.domain,
-            "severity": rule.severity.name.lower(), "enabled": rule.enabled, "origin": listed.origin,
-            "version": listed.stored.version if listed.stored else None, "sources": _sources(rule, registry),
-            "source": rule.source, "body": listed.body}
+    return {
+        "name": rule.name,
+        "kind": rule.kind,
+        "title": rule.title.model_dump(),
+        "domain": rule.domain,
+        "severity": rule.severity.name.lower(),
+        "enabled": rule.enabled,
+        "origin": listed.origin,
+        "version": listed.stored.version if listed.stored else None,
+        "sources": _sources(rule, registry),
+        "source": rule.source,
+        "body": listed.body,
+    }
 
 
 def _version(stored: StoredRule) -> dict[str, Any]:
-    return {"name": stored.name, "version": stored.version, "enabled": stored.enabled,
-            "changed": iso(stored.changed), "changed_by": stored.changed_by}
+    return {
+        "name": stored.name,
+        "version": stored.version,
+        "enabled": stored.enabled,
+        "changed": iso(stored.changed),
+        "changed_by": stored.changed_by,
+    }
 
 
 def _problems(problems: list[Problem]) -> None:
@@ -225,8 +260,15 @@ def _list(gathered: Gathered, registry: Registry) -> None:
     for listed in gathered.rules:
         rule = listed.rule
         origin = Path(listed.origin).name if listed.stored is None else f"records, version {listed.stored.version}"
-        table.add_row(rule.name, rule.kind, rule.severity.name.lower(), "yes" if rule.enabled else "no",
-                      str(_sources(rule, registry)), escape(origin), escape(rule.title.en))
+        table.add_row(
+            rule.name,
+            rule.kind,
+            rule.severity.name.lower(),
+            "yes" if rule.enabled else "no",
+            str(_sources(rule, registry)),
+            escape(origin),
+            escape(rule.title.en),
+        )
     if gathered.rules:
         console.print(table)
     else:
@@ -246,10 +288,17 @@ def _checked(sound: list[Rule], problems: list[Problem], registry: Registry | No
 
 def _shown(listed: Listed, registry: Registry) -> None:
     stored = listed.stored
-    origin = listed.origin if stored is None else \
-        f"records, version {stored.version} of {_local(stored.changed)} by {stored.changed_by}"
-    console.print(f"# from {origin}; {'in force' if listed.rule.enabled else 'out of force'}; "
-                  f"watches {_sources(listed.rule, registry):,} sources", markup=False, highlight=False)
+    origin = (
+        listed.origin
+        if stored is None
+        else f"records, version {stored.version} of {_local(stored.changed)} by {stored.changed_by}"
+    )
+    console.print(
+        f"# from {origin}; {'in force' if listed.rule.enabled else 'out of force'}; "
+        f"watches {_sources(listed.rule, registry):,} sources",
+        markup=False,
+        highlight=False,
+    )
     console.print(listed.body, markup=False, highlight=False, end="")
 
 

@@ -43,7 +43,8 @@ def register(app: typer.Typer) -> None:
 
 
 def settings(
-    data: Data = None, as_json: Json = False,
+    data: Data = None,
+    as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md.")] = False,
 ) -> None:
     """List every setting."""
@@ -57,8 +58,13 @@ def settings(
         for info in found:
             value = escape(_shown(info.value))
             changed = info.value != info.default
-            table.add_row(escape(info.name), f"[bold]{value}[/]" if changed else value, escape(_shown(info.default)),
-                          escape(info.bounds), escape(info.description))
+            table.add_row(
+                escape(info.name),
+                f"[bold]{value}[/]" if changed else value,
+                escape(_shown(info.default)),
+                escape(info.bounds),
+                escape(info.description),
+            )
         console.print(table)
 
     emit([asdict(info) for info in found], as_json, text)
@@ -74,8 +80,15 @@ def describe(current: BaseModel, prefix: str = "") -> Iterator[SettingInfo]:
             yield from describe(value, f"{full}.")
             continue
         variable = "THAP_HOME" if full == "data" else "THAP_" + full.upper().replace(".", "__")
-        yield SettingInfo(full, variable, _type(field.annotation),
-                          _plain(getattr(defaults, name)), _bounds(field), field.description or "", _plain(value))
+        yield SettingInfo(
+            full,
+            variable,
+            _type(field.annotation),
+            _plain(getattr(defaults, name)),
+            _bounds(field),
+            field.description or "",
+            _plain(value),
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -103,8 +116,12 @@ def _bounds(field: FieldInfo) -> str:
         return " or ".join(get_args(field.annotation))
     found = []
     for rule in field.metadata:
-        for kind, sign, name in ((annotated_types.Ge, "≥", "ge"), (annotated_types.Gt, ">", "gt"),
-                                 (annotated_types.Le, "≤", "le"), (annotated_types.Lt, "<", "lt")):
+        for kind, sign, name in (
+            (annotated_types.Ge, "≥", "ge"),
+            (annotated_types.Gt, ">", "gt"),
+            (annotated_types.Le, "≤", "le"),
+            (annotated_types.Lt, "<", "lt"),
+        ):
             if isinstance(rule, kind):
                 found.append(f"{sign} {getattr(rule, name):,}")
     return ", ".join(found)
@@ -123,12 +140,22 @@ def _shown(value: Any) -> str:
 def markdown() -> str:
     """The page docs/settings.md."""
     lines = [
-        "# Settings", "",
-        "Made by `thap settings --markdown` from `src/thap/kernel/settings.py`.", "",
+        "# Settings",
+        "",
+        "Made by `thap settings --markdown` from `src/thap/kernel/settings.py`.",
+        "",
         "A setting is taken from the command line, else from the environment variable beside it, else from "
         "`thap.toml` in the data directory, else it has its default. Sections of `thap.toml` are the parts before a "
-        "dot:", "",
-        "```toml", "port = 8080", "", "[journal]", 'durability = "power"', "```", ""]
+        "dot:",
+        "",
+        "```toml",
+        "port = 8080",
+        "",
+        "[journal]",
+        'durability = "power"',
+        "```",
+        "",
+    ]
     section = None
     for info in describe(Settings.model_construct()):
         heading = info.name.rpartition(".")[0]
@@ -136,8 +163,12 @@ def markdown() -> str:
             section = heading
             lines += [f"## {heading or 'General'}", "", "| setting | default | bounds | meaning |", "|---|---|---|---|"]
         default = _shown(info.default)
-        cells = [f"`{info.name}`<br>`{info.variable}`", default if default == "–" else f"`{default}`",
-                 info.bounds or info.type, info.description]
+        cells = [
+            f"`{info.name}`<br>`{info.variable}`",
+            default if default == "–" else f"`{default}`",
+            info.bounds or info.type,
+            info.description,
+        ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     out: list[str] = []
     for line in lines:  # a blank line before each heading

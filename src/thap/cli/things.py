@@ -32,9 +32,12 @@ def register(app: typer.Typer) -> None:
 
 
 @things.command("list")
-def list_(domain: Annotated[str | None, typer.Option(help="Only of this domain.")] = None,
-          limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
-          data: Data = None, as_json: Json = False) -> None:
+def list_(
+    domain: Annotated[str | None, typer.Option(help="Only of this domain.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List things."""
     asked: dict[str, Any] = {"limit": limit, **({"domain": domain} if domain else {})}
     found = call("GET", _PATH, data, params=asked)
@@ -44,39 +47,55 @@ def list_(domain: Annotated[str | None, typer.Option(help="Only of this domain."
         for thing in found["items"]:
             lon, lat = thing.get("lon"), thing.get("lat")
             place = "" if lon is None or lat is None else f"{lon:.5f} {lat:.5f}"
-            table.add_row(escape(thing["name"]), escape(thing.get("title") or ""), escape(thing.get("kind") or ""),
-                          escape(thing.get("domain") or ""), place)
+            table.add_row(
+                escape(thing["name"]),
+                escape(thing.get("title") or ""),
+                escape(thing.get("kind") or ""),
+                escape(thing.get("domain") or ""),
+                place,
+            )
         console.print(table if found["items"] else "There are no things yet.")
 
     emit(found, as_json, text)
 
 
 @things.command("add")
-def add(name: Annotated[str, typer.Argument(help="Name, as tram-01.")],
-        datastream: Annotated[list[str] | None, typer.Option(
-            help="A measured series, as level, level:water_level or level:water_level:m (name, property, unit).")] = None,
-        title: Annotated[str | None, typer.Option(help="Title for people.")] = None,
-        kind: Annotated[str | None, typer.Option(help="Kind, as station or light_trap.")] = None,
-        domain: Annotated[str | None, typer.Option(help="Domain, as water.")] = None,
-        lon: Annotated[float | None, typer.Option(min=-180, max=180, help="Degrees, WGS 84.")] = None,
-        lat: Annotated[float | None, typer.Option(min=-90, max=90, help="Degrees, WGS 84.")] = None,
-        data: Data = None, as_json: Json = False) -> None:
+def add(
+    name: Annotated[str, typer.Argument(help="Name, as tram-01.")],
+    datastream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A measured series, as level, level:water_level or level:water_level:m (name, property, unit)."
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title for people.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind, as station or light_trap.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Domain, as water.")] = None,
+    lon: Annotated[float | None, typer.Option(min=-180, max=180, help="Degrees, WGS 84.")] = None,
+    lat: Annotated[float | None, typer.Option(min=-90, max=90, help="Degrees, WGS 84.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Add a thing, or change one."""
     row: dict[str, Any] = {"name": name, "title": title, "kind": kind, "domain": domain, "lon": lon, "lat": lat}
     thing = {key: value for key, value in row.items() if value is not None}
     streams = []
     for text in datastream or []:
         stream, property_, unit = [*text.split(":", 2), "", ""][:3]
-        streams.append({"name": stream, **({"property": property_} if property_ else {}),
-                        **({"unit": unit} if unit else {})})
+        streams.append(
+            {"name": stream, **({"property": property_} if property_ else {}), **({"unit": unit} if unit else {})}
+        )
     thing["datastreams"] = streams
     answer = call("POST", _PATH, data, json={"things": [thing], "movers": []})
     emit(answer, as_json, lambda: console.print(f"{escape(name)} with {len(streams)} datastreams", highlight=False))
 
 
 @things.command("import")
-def import_(file: Annotated[Path, typer.Argument(help="CSV or JSON; see the operator guide.")],
-            data: Data = None, as_json: Json = False) -> None:
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON; see the operator guide.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Add things and movers from a file.
 
     CSV has the columns name, title, kind, domain, lon, lat, datastream, property, unit (only name is needed; one
@@ -84,15 +103,23 @@ def import_(file: Annotated[Path, typer.Argument(help="CSV or JSON; see the oper
     takes it.
     """
     body = read_things(file)
-    count = {"things": len(body["things"]), "movers": len(body["movers"]),
-             "datastreams": sum(len(thing.get("datastreams", [])) for thing in body["things"])}
+    count = {
+        "things": len(body["things"]),
+        "movers": len(body["movers"]),
+        "datastreams": sum(len(thing.get("datastreams", [])) for thing in body["things"]),
+    }
     for name in ("things", "movers"):
         for start in range(0, len(body[name]), _AT_ONCE):
             part: dict[str, Any] = {"things": [], "movers": []}
-            part[name] = body[name][start:start + _AT_ONCE]
+            part[name] = body[name][start : start + _AT_ONCE]
             call("POST", _PATH, data, json=part)
-    emit(count, as_json, lambda: console.print(
-        f"{count['things']} things with {count['datastreams']} datastreams, {count['movers']} movers"))
+    emit(
+        count,
+        as_json,
+        lambda: console.print(
+            f"{count['things']} things with {count['datastreams']} datastreams, {count['movers']} movers"
+        ),
+    )
 
 
 def read_things(file: Path) -> dict[str, list[dict[str, Any]]]:
@@ -145,8 +172,14 @@ def _from_csv(text: str, file: Path) -> dict[str, list[dict[str, Any]]]:
         if not name:
             raise InputError(f"the column {needed!r} is empty", where=where)
         if needed == "mover":
-            found[name] = {"key": name, **{("name" if column == "title" else column): row[column].strip()
-                                           for column in allowed[1:] if row.get(column)}}
+            found[name] = {
+                "key": name,
+                **{
+                    ("name" if column == "title" else column): row[column].strip()
+                    for column in allowed[1:]
+                    if row.get(column)
+                },
+            }
             continue
         thing = found.setdefault(name, {"name": name, "datastreams": []})
         for column in _THING:
@@ -154,7 +187,8 @@ def _from_csv(text: str, file: Path) -> dict[str, list[dict[str, Any]]]:
                 thing[column] = _degrees(value, f"{where}, column {column}") if column in ("lon", "lat") else value
         if stream := (row.get("datastream") or "").strip():
             thing["datastreams"].append(
-                {"name": stream, **{column: row[column].strip() for column in _STREAM if row.get(column)}})
+                {"name": stream, **{column: row[column].strip() for column in _STREAM if row.get(column)}}
+            )
     rows = list(found.values())
     return {"things": [], "movers": rows} if needed == "mover" else {"things": rows, "movers": []}
 

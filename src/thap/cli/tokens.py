@@ -38,19 +38,30 @@ def _running(data: Any) -> bool:
 @tokens.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="Name; also the user name of an MQTT account.")],
-    scope: Annotated[list[str] | None, typer.Option(
-        help="What it may do: read, operate, write, admin. Repeat for several.", show_default="write")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do: read, operate, write, admin. Repeat for several.", show_default="write"),
+    ] = None,
     mqtt: Annotated[bool, typer.Option("--mqtt", help="An account of the MQTT door.")] = False,
-    things: Annotated[list[str] | None, typer.Option(
-        help="Pattern of the things it may write, as 'tram-*'; repeat for several. Whole names with --mqtt.")] = None,
+    things: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pattern of the things it may write, as 'tram-*'; repeat for several. Whole names with --mqtt."
+        ),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="Length of its life, as 30d; by default until revoked.")] = None,
-    data: Data = None, as_json: Json = False,
+    data: Data = None,
+    as_json: Json = False,
 ) -> None:
     """Make a token. Its secret is shown this once."""
     kind, scopes, patterns = "mqtt" if mqtt else "api", scope or ["write"], things or []
     if _running(data):
-        made = call("POST", _PATH, data, json={"name": name, "scopes": scopes, "kind": kind, "things": patterns,
-                                               "expires": expires})
+        made = call(
+            "POST",
+            _PATH,
+            data,
+            json={"name": name, "scopes": scopes, "kind": kind, "things": patterns, "expires": expires},
+        )
     else:
         made = run_async(lambda: _create(data, name, scopes, kind, patterns, expires))
 
@@ -65,14 +76,16 @@ def create(
     emit(made, as_json, text)
 
 
-async def _create(data: Any, name: str, scopes: list[str], kind: Any, things: list[str],
-                  expires: str | None) -> dict[str, Any]:
+async def _create(
+    data: Any, name: str, scopes: list[str], kind: Any, things: list[str], expires: str | None
+) -> dict[str, Any]:
     records = open_records(load_settings(data))
     try:
         end = now_us() + parse_duration_us(expires) if expires else None
         async with records.write() as connection:
-            token, secret = await create_token(connection, name, scopes, kind=kind, things=things, expires=end,
-                                               created_by="local")
+            token, secret = await create_token(
+                connection, name, scopes, kind=kind, things=things, expires=end, created_by="local"
+            )
     finally:
         await records.close()
     return {**token.as_dict(), "secret": secret}
@@ -81,7 +94,8 @@ async def _create(data: Any, name: str, scopes: list[str], kind: Any, things: li
 @tokens.command("list")
 def list_(
     revoked: Annotated[bool, typer.Option("--revoked", help="Also those revoked.")] = False,
-    data: Data = None, as_json: Json = False,
+    data: Data = None,
+    as_json: Json = False,
 ) -> None:
     """List tokens, without their secrets."""
     if _running(data):
@@ -93,10 +107,16 @@ def list_(
         table = Table("name", "kind", "may", "things", "expires", "last used", "accepted", "refused")
         for token in items:
             name = escape(token["name"])
-            table.add_row(f"[strike]{name}[/]" if token["revoked"] else name, token["kind"],
-                          " ".join(token["scopes"]), escape(" ".join(token["things"]) or "all"),
-                          _time(token["expires"], "never"), _time(token["last_used"], "never"),
-                          f"{token['accepted']:,}", f"{token['refused']:,}")
+            table.add_row(
+                f"[strike]{name}[/]" if token["revoked"] else name,
+                token["kind"],
+                " ".join(token["scopes"]),
+                escape(" ".join(token["things"]) or "all"),
+                _time(token["expires"], "never"),
+                _time(token["last_used"], "never"),
+                f"{token['accepted']:,}",
+                f"{token['refused']:,}",
+            )
         console.print(table if items else "There are no tokens yet: `thap tokens create NAME` makes one.")
 
     emit({"items": items}, as_json, text)
@@ -116,8 +136,9 @@ def _time(us: int | None, otherwise: str) -> str:
 
 
 @tokens.command("revoke")
-def revoke(name: Annotated[str, typer.Argument(help="Name of the token.")], data: Data = None,
-           as_json: Json = False) -> None:
+def revoke(
+    name: Annotated[str, typer.Argument(help="Name of the token.")], data: Data = None, as_json: Json = False
+) -> None:
     """Revoke a token: it opens nothing from now on."""
     ended = call("DELETE", f"{_PATH}/{name}", data) if _running(data) else run_async(lambda: _revoke(data, name))
     emit(ended, as_json, lambda: console.print(f"revoked {escape(name)}", highlight=False))

@@ -91,15 +91,16 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
             supervisor.nats.set_mqtt_users(await mqtt_users(connection))
 
     supervisor.reload_users = reload_users
+    run_path.unlink(missing_ok=True)  # of a centre that was killed
     try:
+        supervisor.start_children()  # they load while the rest is prepared, and wait for the address file
         await create_tables(records)
         await reload_users()
         await asyncio.to_thread(supervisor.start_nats)
-        run = _write_run_file(settings, supervisor, run_path)
         bus = await Bus.connect(supervisor.nats.url, "thap-up")
         await bus.ensure_streams(settings.journal)
         await bus.close()
-        supervisor.start_children()
+        run = _write_run_file(settings, supervisor, run_path)
         watching = asyncio.create_task(supervisor.watch())
         stopping = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_wait_ready(run, supervisor))

@@ -103,10 +103,13 @@ def stages(feed: Feed) -> Table:
             lag = int(figures.get("lag", 0))
             style = "" if role["fresh"] else "dim"
             behind = f"{lag:,}" if role["fresh"] else f"silent {role['age_s']:.0f} s"
-            table.add_row(Text(stage, style=style),
-                          Text(behind, style="yellow" if lag > 1000 or not role["fresh"] else style),
-                          f"{figures.get('rate', 0):,.0f}", Text(spark(feed.rates[role["role"], stage]), style="green"),
-                          f"{int(figures.get('total', 0)):,}")
+            table.add_row(
+                Text(stage, style=style),
+                Text(behind, style="yellow" if lag > 1000 or not role["fresh"] else style),
+                f"{figures.get('rate', 0):,.0f}",
+                Text(spark(feed.rates[role["role"], stage]), style="green"),
+                f"{int(figures.get('total', 0)):,}",
+            )
     return table
 
 
@@ -124,8 +127,9 @@ def overview(feed: Feed) -> Text:
     text.append("doors  ", "bold")
     said = []
     for door, counts in doors.items():
-        rest = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in counts.items()
-                         if what != "accepted" and number)
+        rest = ", ".join(
+            f"{number:,} {what.replace('_', ' ')}" for what, number in counts.items() if what != "accepted" and number
+        )
         said.append(f"{door} {counts.get('accepted', 0):,}" + (f" ({rest})" if rest else ""))
     text.append(" · ".join(said) or "nothing has come in yet")
     disk, journal, waiting = feed.system["disk"], feed.system["journal"], feed.system["waiting"]
@@ -165,8 +169,14 @@ def _cells(alarm: dict[str, Any]) -> tuple[Text, ...]:
     raised = from_us(alarm["raised"]).astimezone(VIETNAM).strftime("%d/%m %H:%M:%S")
     value = "" if alarm["value"] is None else f"{alarm['value']:g}"
     dim = "" if alarm["state"] == "unacknowledged" else "dim"
-    return (Text(raised, dim), Text(word, style), Text(_STATE.get(alarm["state"], alarm["state"]), dim),
-            Text(alarm["source"]), Text(alarm["condition"], dim), Text(value, justify="right"))
+    return (
+        Text(raised, dim),
+        Text(word, style),
+        Text(_STATE.get(alarm["state"], alarm["state"]), dim),
+        Text(alarm["source"]),
+        Text(alarm["condition"], dim),
+        Text(value, justify="right"),
+    )
 
 
 class Watch(App[None]):
@@ -183,8 +193,12 @@ class Watch(App[None]):
     #filter { display: none; height: 3; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit"), Binding("a", "acknowledge", "Acknowledge"), Binding("p", "pause", "Pause"),
-        Binding("slash", "filter", "Filter", key_display="/"), Binding("escape", "unfilter", "All", show=False)]
+        Binding("q", "quit", "Quit"),
+        Binding("a", "acknowledge", "Acknowledge"),
+        Binding("p", "pause", "Pause"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("escape", "unfilter", "All", show=False),
+    ]
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(self, feed: Feed) -> None:
@@ -235,8 +249,11 @@ class Watch(App[None]):
 
     def _show_alarms(self) -> None:
         wanted = fold(self.wanted)
-        shown = {str(number): alarm for number, alarm in self.feed.alarms.items()
-                 if not wanted or wanted in fold(f"{alarm['source']} {alarm['condition']}")}
+        shown = {
+            str(number): alarm
+            for number, alarm in self.feed.alarms.items()
+            if not wanted or wanted in fold(f"{alarm['source']} {alarm['condition']}")
+        }
         table = self.query_one(DataTable)
         selected = self._selected()
         table.clear()

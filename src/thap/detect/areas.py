@@ -134,8 +134,12 @@ class Fence:
         shapely.prepare(self._outer)
         self._metres_box = west, south, east, north = self._outer.bounds
         slack = 1e-9  # degrees: what rounding may cost
-        self.box = (self._lon + west / self._kx - slack, self._lat + south / self._ky - slack,
-                    self._lon + east / self._kx + slack, self._lat + north / self._ky + slack)
+        self.box = (
+            self._lon + west / self._kx - slack,
+            self._lat + south / self._ky - slack,
+            self._lon + east / self._kx + slack,
+            self._lat + north / self._ky + slack,
+        )
         """West, south, east, north of the areas with their strip, degrees."""
         self._strip = hysteresis_m > 0
 

@@ -69,13 +69,24 @@ class WouldBe:
 
     def as_dict(self, until: int) -> dict[str, Any]:
         """JSON-able; `until` is the end of the backtest."""
-        return {"source": self.source, "condition": self.condition, "severity": self.severity.name.lower(),
-                "first_severity": self.first.name.lower(), "raised": iso(self.raised),
-                "cleared": None if self.cleared is None else iso(self.cleared),
-                "duration_s": ((until if self.cleared is None else self.cleared) - self.raised) / 1e6,
-                "value": self.value, "peak": self.peak, "lon": self.lon, "lat": self.lat,
-                "steps": [{"action": str(step.action), "severity": step.severity.name.lower(),
-                           "time": iso(step.time)} for step in self.steps], "evidence": self.evidence}
+        return {
+            "source": self.source,
+            "condition": self.condition,
+            "severity": self.severity.name.lower(),
+            "first_severity": self.first.name.lower(),
+            "raised": iso(self.raised),
+            "cleared": None if self.cleared is None else iso(self.cleared),
+            "duration_s": ((until if self.cleared is None else self.cleared) - self.raised) / 1e6,
+            "value": self.value,
+            "peak": self.peak,
+            "lon": self.lon,
+            "lat": self.lat,
+            "steps": [
+                {"action": str(step.action), "severity": step.severity.name.lower(), "time": iso(step.time)}
+                for step in self.steps
+            ],
+            "evidence": self.evidence,
+        }
 
 
 @dataclass(slots=True)
@@ -112,11 +123,20 @@ class BacktestReport:
 
     def as_dict(self, limit: int | None = None) -> dict[str, Any]:
         """JSON-able; with at most `limit` alarms."""
-        return {"since": iso(self.since), "until": iso(self.until), "rows": self.rows, "late": self.late,
-                "duplicates": self.duplicates, "watched": self.sources, "count": len(self.alarms),
-                "per_rule": self.per_rule(), "per_day": self.per_day(),
-                "alarms": [alarm.as_dict(self.until) for alarm in self.alarms[:limit]],
-                "faults": dict(self.faults), "problems": self.problems}
+        return {
+            "since": iso(self.since),
+            "until": iso(self.until),
+            "rows": self.rows,
+            "late": self.late,
+            "duplicates": self.duplicates,
+            "watched": self.sources,
+            "count": len(self.alarms),
+            "per_rule": self.per_rule(),
+            "per_day": self.per_day(),
+            "alarms": [alarm.as_dict(self.until) for alarm in self.alarms[:limit]],
+            "faults": dict(self.faults),
+            "problems": self.problems,
+        }
 
 
 def watched_by(rules: Sequence[Rule], registry: Registry) -> dict[Kind, list[int]]:
@@ -134,9 +154,16 @@ def watched_by(rules: Sequence[Rule], registry: Registry) -> dict[Kind, list[int
     return {kind: sorted(numbers) for kind, numbers in found.items()}
 
 
-def backtest(rules: Sequence[Rule], registry: Registry, batches: Iterable[Batch], until_us: int, *,
-             settings: EngineSettings | None = None, resolve_area: Resolver | None = None,
-             progress: Progress | None = None) -> BacktestReport:
+def backtest(
+    rules: Sequence[Rule],
+    registry: Registry,
+    batches: Iterable[Batch],
+    until_us: int,
+    *,
+    settings: EngineSettings | None = None,
+    resolve_area: Resolver | None = None,
+    progress: Progress | None = None,
+) -> BacktestReport:
     """Run rules over rows of the past, whether they are enabled or not.
 
     Args:
@@ -184,8 +211,9 @@ def _dated(batch: Batch, rows: int) -> Batch:
     seq = np.arange(rows + 1, rows + 1 + len(batch), dtype=np.int64)
     if isinstance(batch, ObservationBatch):
         return ObservationBatch(batch.datastream, batch.time, batch.result, batch.time, seq)
-    return PositionBatch(batch.mover, batch.time, batch.lon, batch.lat, batch.speed_kn, batch.course_deg, batch.time,
-                         seq)
+    return PositionBatch(
+        batch.mover, batch.time, batch.lon, batch.lat, batch.speed_kn, batch.course_deg, batch.time, seq
+    )
 
 
 def _between_ticks(judge: RuleSet, batch: Batch, book: _Book) -> Iterator[Batch]:
@@ -229,8 +257,16 @@ class _Book:
         key = change.source, change.condition
         if change.action is Action.RAISE:
             alarm = self._open[key] = WouldBe(
-                change.source, change.condition, change.severity, change.severity, change.time, change.value,
-                lon=change.lon, lat=change.lat, evidence=change.evidence)
+                change.source,
+                change.condition,
+                change.severity,
+                change.severity,
+                change.time,
+                change.value,
+                lon=change.lon,
+                lat=change.lat,
+                evidence=change.evidence,
+            )
             self._report.alarms.append(alarm)
         else:
             alarm = self._open[key]
@@ -258,8 +294,16 @@ def _peak(change: Change, alarm: WouldBe) -> float | None:
 # ---- over the lake
 
 
-def run_over_history(settings: Settings, rules: Sequence[Rule], registry: Registry, since: int, until: int, *,
-                     resolve_area: Resolver | None = None, progress: Progress | None = None) -> BacktestReport:
+def run_over_history(
+    settings: Settings,
+    rules: Sequence[Rule],
+    registry: Registry,
+    since: int,
+    until: int,
+    *,
+    resolve_area: Resolver | None = None,
+    progress: Progress | None = None,
+) -> BacktestReport:
     """Run rules over `since` ≤ time < `until` of a centre's history. Blocks; see `backtest`.
 
     Raises:
@@ -272,24 +316,40 @@ def run_over_history(settings: Settings, rules: Sequence[Rule], registry: Regist
         raise InputError(f"nothing lies between {iso(since)} and {iso(until)}", where="since")
     wanted = watched_by(rules, registry)
     if not any(wanted.values()):
-        raise NotFoundError("the rules watch nothing that exists here", where=", ".join(rule.name for rule in rules),
-                            hint="see `select`; `thap things list` shows what there is")
+        raise NotFoundError(
+            "the rules watch nothing that exists here",
+            where=", ".join(rule.name for rule in rules),
+            hint="see `select`; `thap things list` shows what there is",
+        )
     lake = Lake.open(settings, read_only=True)
     try:
         rows: dict[Kind, Iterator[Batch]] = {
-            Kind.OBSERVATION: (ObservationBatch.of(batch.select(_OBSERVED), 0, 0)
-                               for batch in lake.scan_observations(wanted[Kind.OBSERVATION], since, until)),
-            Kind.POSITION: (PositionBatch.of(batch.select(_MOVED), 0, 0)
-                            for batch in lake.scan_positions(wanted[Kind.POSITION], since, until))}
+            Kind.OBSERVATION: (
+                ObservationBatch.of(batch.select(_OBSERVED), 0, 0)
+                for batch in lake.scan_observations(wanted[Kind.OBSERVATION], since, until)
+            ),
+            Kind.POSITION: (
+                PositionBatch.of(batch.select(_MOVED), 0, 0)
+                for batch in lake.scan_positions(wanted[Kind.POSITION], since, until)
+            ),
+        }
         # Rules over observations and rules over positions have nothing to do with each other, so they take turns.
         reports: list[BacktestReport] = []
         for kind, batches in rows.items():
             some = [rule for rule in rules if rule.watches is kind]
             if some:
                 before = sum(report.rows for report in reports)
-                reports.append(backtest(
-                    some, registry, batches, until, settings=settings.engine, resolve_area=resolve_area,
-                    progress=None if progress is None else partial(_share, progress, before)))
+                reports.append(
+                    backtest(
+                        some,
+                        registry,
+                        batches,
+                        until,
+                        settings=settings.engine,
+                        resolve_area=resolve_area,
+                        progress=None if progress is None else partial(_share, progress, before),
+                    )
+                )
     finally:
         lake.close()
     return _joined(reports)

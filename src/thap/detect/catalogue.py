@@ -55,8 +55,13 @@ class Catalogue:
             found = [self.datastream[number] for number in sorted({n for n in numbers if n is not None})]
         else:
             found = self._narrow(found, "key", select.datastream)
-        for name, patterns in (("property", select.property), ("thing", select.thing), ("kind", select.kind),
-                               ("domain", select.domain), ("commune", select.commune)):
+        for name, patterns in (
+            ("property", select.property),
+            ("thing", select.thing),
+            ("kind", select.kind),
+            ("domain", select.domain),
+            ("commune", select.commune),
+        ):
             found = self._narrow(found, name, patterns)
         return list(found)
 
@@ -98,7 +103,8 @@ class Catalogue:
             match = known.get(text)
             if match is None:
                 match = known[text] = any(
-                    result is not None and result is not False for result in (test(text) for test in matchers))
+                    result is not None and result is not False for result in (test(text) for test in matchers)
+                )
             if match:
                 kept.append(info)
         return kept

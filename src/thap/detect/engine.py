@@ -99,6 +99,7 @@ class Engine:
         """Changes decided up to here are in the records already."""
         self._lag = 0
         self._door_time = 0
+        self._halfway = False
         self._checkpointed = 0.0
         self._announced = dict.fromkeys(self.latest, 0)
         self.totals: Counter[str] = Counter()
@@ -113,9 +114,13 @@ class Engine:
         await self._bus.listen("centre.live.rules", self._hear_rules)
         await self._bus.listen("centre.live.places", self._hear_places)
         await self._bus.answer("centre.ask.latest", self._answer_latest)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._consume())
-            group.create_task(self._announce_latest())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._consume())
+                group.create_task(self._announce_latest())
+        finally:
+            if not self._halfway:  # else the state is ahead of what took effect: the last checkpoint stands
+                await self.checkpoint()
 
     async def _load(self) -> None:
         await self._take_registry()
@@ -210,8 +215,9 @@ class Engine:
             async for entries in reader:
                 await self._take(entries)
                 self._lag = entries[-1].pending
-                if self._lag == 0:
+                if self._lag == 0 and not self.ready.is_set():
                     self.ready.set()
+                    self._checkpointed = 0.0  # the catching up need not be done again
         finally:
             tick.cancel()
 
@@ -255,6 +261,7 @@ class Engine:
         if gathered[Kind.POSITION]:
             joined.append(PositionBatch.join(gathered[Kind.POSITION]))  # type: ignore[arg-type]
         async with self._reload:
+            self._halfway = True
             await self._refresh(joined)
             for batch in joined:
                 outcome = self._judges.update(batch)
@@ -268,6 +275,7 @@ class Engine:
             if seq > self.applied:
                 await self._apply(changes, seq)
             self.seq = seq
+            self._halfway = False
 
     async def _apply(self, changes: list[Change], seq: int | None) -> None:
         """Into the records, retried until they take it: nothing after it is judged before."""
@@ -326,6 +334,7 @@ class Engine:
         while True:
             await asyncio.sleep(0.2)
             async with self._reload:
+                self._halfway = True
                 await self._refresh()
                 if self.seq >= self.applied:
                     # Behind the journal, time is what it was at the doors when they took what was read last.
@@ -335,6 +344,7 @@ class Engine:
                         await self._dead(fault.condition, fault.reason, self.seq, None)
                 for event in await self._sink.expire(now_us()):
                     await self._bus.announce("centre.live.alarm", event)
+                self._halfway = False
                 if time.monotonic() - self._checkpointed >= self._settings.engine.checkpoint_s:
                     await self.checkpoint()
 

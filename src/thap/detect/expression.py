@@ -119,8 +119,12 @@ class Expression:
                 if compare is None:
                     raise self._refuse(node, "compare with < <= > >= == or !=")
                 self._note(sides[at], sides[at + 1])
-                by = frozenset(part.id for side in sides[at:at + 2] for part in ast.walk(side)
-                               if isinstance(part, ast.Name) and part.id in names)
+                by = frozenset(
+                    part.id
+                    for side in sides[at : at + 2]
+                    for part in ast.walk(side)
+                    if isinstance(part, ast.Name) and part.id in names
+                )
                 parts.append(_comparison(compare, numbers[at], numbers[at + 1], by))
             return parts[0] if len(parts) == 1 else _joined(parts, False)
         raise self._refuse(node, "a condition compares numbers, as level > 1.8")
@@ -138,8 +142,7 @@ class Expression:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             return _lift(_SIGN[type(node.op)], [self._number(node.operand, names)])
         if isinstance(node, ast.BinOp) and type(node.op) in _COMPUTE:
-            return _lift(_COMPUTE[type(node.op)],
-                         [self._number(node.left, names), self._number(node.right, names)])
+            return _lift(_COMPUTE[type(node.op)], [self._number(node.left, names), self._number(node.right, names)])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             call = _CALLS.get(node.func.id)
             if call is None:
@@ -148,8 +151,9 @@ class Expression:
                 need = "one number" if call is abs else "two or more numbers"
                 raise self._refuse(node, f"{node.func.id} takes {need}")
             return _lift(call, [self._number(argument, names) for argument in node.args])
-        raise self._refuse(node, "only names, numbers, + - * /, comparisons, and, or, not, abs, min, max "
-                                 "are known here")
+        raise self._refuse(
+            node, "only names, numbers, + - * /, comparisons, and, or, not, abs, min, max are known here"
+        )
 
     def _note(self, left: ast.expr, right: ast.expr) -> None:
         """Remember where a comparison changes: at a number, if it sets one name against one number."""
@@ -177,6 +181,7 @@ def _constant(node: ast.expr) -> float | None:
 
 def _joined(parts: list[_Truth], decisive: bool) -> _Truth:
     """`or` if True is decisive, `and` if False is."""
+
     def judge(values: Values) -> Why:
         known: bool | None = not decisive
         everybody = _NOBODY
@@ -209,9 +214,17 @@ def _comparison(test: Callable[[float, float], bool], left: _Number, right: _Num
 
 
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: lambda a, b: a < b, ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b,
-    ast.GtE: lambda a, b: a >= b, ast.Eq: lambda a, b: a == b, ast.NotEq: lambda a, b: a != b}
+    ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b,
+    ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b,
+    ast.Eq: lambda a, b: a == b,
+    ast.NotEq: lambda a, b: a != b,
+}
 _COMPUTE: dict[type[ast.operator], Callable[..., float]] = {
-    ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b}
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
 _SIGN: dict[type[ast.unaryop], Callable[..., float]] = {ast.USub: lambda a: -a, ast.UAdd: lambda a: a}

@@ -182,7 +182,7 @@ class Fused(ABC):
         """The seats of a cell, in the order `cells_of` named them."""
         found = self._seats.get(cell)
         if found is None:
-            found = self._seats[cell] = self._seat_listed[self._cell_first[cell]:self._cell_first[cell + 1]].tolist()
+            found = self._seats[cell] = self._seat_listed[self._cell_first[cell] : self._cell_first[cell + 1]].tolist()
         return found
 
     # ---- rows
@@ -218,14 +218,21 @@ class Fused(ABC):
             sorter = np.lexsort((groups.place[at], cells))
             at, seats, cells = at[sorter], seats[sorter], cells[sorter]
         rows = groups.rows
-        columns = [rows.time[at].tolist(), self.values(groups, at, seats).tolist(), rows.received[at].tolist(),
-                   groups.seq[at].tolist(), groups.place[at].tolist(), groups.origin[at].tolist()]
+        columns = [
+            rows.time[at].tolist(),
+            self.values(groups, at, seats).tolist(),
+            rows.received[at].tolist(),
+            groups.seq[at].tolist(),
+            groups.place[at].tolist(),
+            groups.origin[at].tolist(),
+        ]
         if not isinstance(rows, ObservationBatch):
             columns += [rows.lon[at].tolist(), rows.lat[at].tolist()]
         items = list(zip(seats.tolist(), map(Row, *columns), strict=True))
         begins = np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
-        for begin, end, cell in zip(begins.tolist(), [*begins[1:].tolist(), len(items)], cells[begins].tolist(),
-                                    strict=True):
+        for begin, end, cell in zip(
+            begins.tolist(), [*begins[1:].tolist(), len(items)], cells[begins].tolist(), strict=True
+        ):
             self._run(cell, items[begin:end], sink)
 
     def _run(self, cell: int, rows: list[tuple[int, Row]], sink: Sink) -> None:
@@ -235,8 +242,11 @@ class Fused(ABC):
                 self._expire_until(cell, moment, row, sink)
                 demand = self.step(cell, seat, row, self.ladders.get(cell))
             except (ArithmeticError, ValueError, TypeError) as error:
-                sink.fault(row.origin if row.origin >= 0 else row.place, self.rules[self.cell_rule[cell]].name,
-                           f"{self.cell_source[cell].key}: {error}")
+                sink.fault(
+                    row.origin if row.origin >= 0 else row.place,
+                    self.rules[self.cell_rule[cell]].name,
+                    f"{self.cell_source[cell].key}: {error}",
+                )
                 continue
             self._ask(cell, demand, moment, row.value, row, sink)
         self._settle(cell)
@@ -312,8 +322,14 @@ class Fused(ABC):
 
     def _announce(self, cell: int, ladder: Ladder, moves: list[Move], row: Row | None, sink: Sink) -> None:
         for move in moves:
-            change = make_change(self.rules[self.cell_rule[cell]], self.cell_source[cell], ladder, move,
-                                 self.evidence(cell, ladder, move.severity) | self._peak(cell), row)
+            change = make_change(
+                self.rules[self.cell_rule[cell]],
+                self.cell_source[cell],
+                ladder,
+                move,
+                self.evidence(cell, ladder, move.severity) | self._peak(cell),
+                row,
+            )
             sink.change(move.time if row is None else row.place, change)
 
     def _peak(self, cell: int) -> dict[str, Any]:
@@ -328,16 +344,25 @@ class Fused(ABC):
             rule = self.rules[self.cell_rule[cell]]
             peak = [float(self.top[cell]), float(self.bottom[cell])] if self.peaks else []
             ladders.append([rule.name, rule.fingerprint, self.cell_source[cell].key, ladder.dump(), peak])
-        return {"ladders": ladders, "rules": [rule.fingerprint for rule in self.rules],
-                "seat_rule": pack(self.seat_rule), "seat_series": pack(self.seat_series),
-                "kept": {name: pack(array) for name, array in self.kept.items()}}
+        return {
+            "ladders": ladders,
+            "rules": [rule.fingerprint for rule in self.rules],
+            "seat_rule": pack(self.seat_rule),
+            "seat_series": pack(self.seat_series),
+            "kept": {name: pack(array) for name, array in self.kept.items()},
+        }
 
     def load(self, state: dict[str, Any]) -> list[Lost]:
         """Take what `dump` gave; gives the ladders that no cell takes any more."""
         seats = self._load_kept(state)
-        cells = {(self.rules[rule].fingerprint, source.key): cell
-                 for cell, (rule, source) in enumerate(zip(self.cell_rule, self.cell_source, strict=True))} \
-            if state["ladders"] else {}
+        cells = (
+            {
+                (self.rules[rule].fingerprint, source.key): cell
+                for cell, (rule, source) in enumerate(zip(self.cell_rule, self.cell_source, strict=True))
+            }
+            if state["ladders"]
+            else {}
+        )
         lost = []
         touched = set(self.seat_cell[seats].tolist()) if self.kept else set()
         for name, fingerprint, key, body, peak in state["ladders"]:
@@ -393,8 +418,9 @@ class Lost(NamedTuple):
         return int(self.body[0])
 
 
-def make_change(rule: CommonRule, source: Source, ladder: Ladder, move: Move, evidence: dict[str, Any],
-                row: Row | None) -> Change:
+def make_change(
+    rule: CommonRule, source: Source, ladder: Ladder, move: Move, evidence: dict[str, Any], row: Row | None
+) -> Change:
     """What a move means for the alarm of a rule on a source."""
     said = {"kind": rule.kind, "version": rule.version, "by": move.by, **evidence}
     if ladder.since is not None:
@@ -402,7 +428,17 @@ def make_change(rule: CommonRule, source: Source, ladder: Ladder, move: Move, ev
     if move.action is not Action.RAISE:
         said["raised"] = iso(ladder.raised)
     return Change(
-        source.key, rule.name, move.action, move.severity, move.time,
-        seq=0 if row is None else row.seq, received=0 if row is None else row.received, value=ladder.value,
-        domain=rule.domain or source.domain, lon=source.lon if row is None or row.lon is None else row.lon,
-        lat=source.lat if row is None or row.lat is None else row.lat, commune=source.commune, evidence=said)
+        source.key,
+        rule.name,
+        move.action,
+        move.severity,
+        move.time,
+        seq=0 if row is None else row.seq,
+        received=0 if row is None else row.received,
+        value=ladder.value,
+        domain=rule.domain or source.domain,
+        lon=source.lon if row is None or row.lon is None else row.lon,
+        lat=source.lat if row is None or row.lat is None else row.lat,
+        commune=source.commune,
+        evidence=said,
+    )

@@ -78,7 +78,8 @@ class Geofences(Fused):
         assert isinstance(rows, PositionBatch)
         says = self._says(rule, rows.lon[row], rows.lat[row], rows.speed_kn[row])
         differs: Bools = np.logical_or.reduceat(
-            (says != _KEEP) & (says != np.repeat(self._demand[seat], count)), before)
+            (says != _KEEP) & (says != np.repeat(self._demand[seat], count)), before
+        )
         return differs
 
     def _says(self, rule: int, lon: Floats, lat: Floats, speed_kn: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:

@@ -162,16 +162,24 @@ class Ladder:
         if severity == 0:
             action, announced = Action.CLEAR, Severity(self.shown)
         else:
-            action = Action.RAISE if self.shown == 0 else \
-                Action.ESCALATE if severity > self.shown else Action.DOWNGRADE
+            action = Action.RAISE if self.shown == 0 else Action.ESCALATE if severity > self.shown else Action.DOWNGRADE
             announced = Severity(severity)
         self.shown = int(severity)
         moves.append(Move(action, announced, self.clock, by))
 
     def dump(self) -> list[Any]:
         """As msgpack-able values; inverse of `restore`."""
-        return [self.clock, self.demand, self.held, self.late, self.raised, self.shown, self.value, self.since,
-                self.detail]
+        return [
+            self.clock,
+            self.demand,
+            self.held,
+            self.late,
+            self.raised,
+            self.shown,
+            self.value,
+            self.since,
+            self.detail,
+        ]
 
     @classmethod
     def restore(cls, plan: Plan, state: list[Any]) -> Ladder:

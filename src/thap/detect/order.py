@@ -62,15 +62,17 @@ class Groups:
     @cached_property
     def low(self) -> Floats:
         """The least result of each group; only of observations."""
-        low: Floats = self._result if len(self._result) == len(self.start) \
-            else np.minimum.reduceat(self._result, self.start)
+        low: Floats = (
+            self._result if len(self._result) == len(self.start) else np.minimum.reduceat(self._result, self.start)
+        )
         return low
 
     @cached_property
     def high(self) -> Floats:
         """The greatest result of each group; only of observations."""
-        high: Floats = self._result if len(self._result) == len(self.start) \
-            else np.maximum.reduceat(self._result, self.start)
+        high: Floats = (
+            self._result if len(self._result) == len(self.start) else np.maximum.reduceat(self._result, self.start)
+        )
         return high
 
     @property
@@ -286,5 +288,5 @@ def _first_reaching(series: Ints, reached: Longs, wanted_series: Ints, wanted: L
     """
     distinct, rank = np.unique(np.concatenate([reached, wanted]), return_inverse=True)
     scale = np.int64(len(distinct) + 1)
-    have = series.astype(np.int64) * scale + rank[:len(reached)]
-    return np.searchsorted(have, wanted_series.astype(np.int64) * scale + rank[len(reached):])
+    have = series.astype(np.int64) * scale + rank[: len(reached)]
+    return np.searchsorted(have, wanted_series.astype(np.int64) * scale + rank[len(reached) :])

@@ -109,11 +109,11 @@ class _Walk:
             begin = self.at
             if self.text[self.at] in "\"'":
                 self._string()
-                parts.append((_unquote(self.text[begin:self.at]), begin))
+                parts.append((_unquote(self.text[begin : self.at]), begin))
             else:
                 while self.at < len(self.text) and (self.text[self.at].isalnum() or self.text[self.at] in "-_"):
                     self.at += 1
-                parts.append((self.text[begin:self.at], begin))
+                parts.append((self.text[begin : self.at], begin))
             self._skip(newlines=False)
             if self.at >= len(self.text) or self.text[self.at] != ".":
                 return parts

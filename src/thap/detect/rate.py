@@ -137,6 +137,9 @@ class Rates(Fused):
         rule: Rate = self.rules[self.cell_rule[cell]]
         seat = self.seats(cell)[0]
         live = self._stretch[seat] > int(self._stretch[seat].max()) - BUCKETS
-        return {rule.way: self._limits[self.cell_rule[cell]].steps[max(ladder.held, 1) - 1],
-                "window_s": rule.window / 1e6, "lowest": float(self._least[seat][live].min()),
-                "highest": float(self._most[seat][live].max())}
+        return {
+            rule.way: self._limits[self.cell_rule[cell]].steps[max(ladder.held, 1) - 1],
+            "window_s": rule.window / 1e6,
+            "lowest": float(self._least[seat][live].min()),
+            "highest": float(self._most[seat][live].max()),
+        }

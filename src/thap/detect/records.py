@@ -17,29 +17,46 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.detect.rules import Rule
-from thap.detect.ruletext import Problem, body_of, parse_rules, read_rules
+from thap.detect.ruletext import Problem, bodies_of, parse_rules, read_rules
 from thap.kernel.clock import now_us
 from thap.kernel.errors import ConflictError, NotFoundError, RuleError
 from thap.kernel.records import metadata
 from thap.kernel.settings import Settings
 
-__all__ = ["Gathered", "Listed", "StoredRule", "Version", "file_rules", "gather_rules", "load_rules", "put_rule",
-           "rule_history", "rule_versions", "rules", "set_enabled", "stored_rule", "stored_rules", "switch_rule"]
+__all__ = [
+    "Gathered",
+    "Listed",
+    "StoredRule",
+    "Version",
+    "file_rules",
+    "gather_rules",
+    "load_rules",
+    "put_rule",
+    "rule_history",
+    "rule_versions",
+    "rules",
+    "set_enabled",
+    "stored_rule",
+    "stored_rules",
+    "switch_rule",
+]
 
 _log = structlog.get_logger(__name__)
 RECORDS = "records"
 
 rules = sa.Table(
-    "rules", metadata,
+    "rules",
+    metadata,
     sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),       # of the record, from 1; not the rule's own `version`
+    sa.Column("version", sa.Integer, nullable=False),  # of the record, from 1; not the rule's own `version`
     sa.Column("enabled", sa.Boolean, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),             # TOML with one [[rule]]
-    sa.Column("changed", sa.BigInteger, nullable=False),    # µs
+    sa.Column("body", sa.Text, nullable=False),  # TOML with one [[rule]]
+    sa.Column("changed", sa.BigInteger, nullable=False),  # µs
     sa.Column("changed_by", sa.String(128), nullable=False),
 )
 rule_versions = sa.Table(
-    "rule_versions", metadata,
+    "rule_versions",
+    metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("enabled", sa.Boolean, nullable=False),
@@ -124,8 +141,7 @@ async def rule_history(connection: AsyncConnection, name: str) -> list[Version]:
         NotFoundError: it never was in the records.
     """
     table = rule_versions
-    rows = await connection.execute(
-        sa.select(table).where(table.c.name == name).order_by(table.c.version.desc()))
+    rows = await connection.execute(sa.select(table).where(table.c.name == name).order_by(table.c.version.desc()))
     found = [StoredRule(*row) for row in rows]
     if not found:
         raise NotFoundError(f"no rule in the records is called {name!r}", hint="`thap rules list` shows them")
@@ -151,8 +167,9 @@ async def put_rule(connection: AsyncConnection, body: str, who: str, *, expected
     return await _write(connection, found[0].name, who, expected, body.strip() + "\n", found[0].enabled)
 
 
-async def set_enabled(connection: AsyncConnection, name: str, enabled: bool, who: str, *,
-                      expected: int | None = None) -> StoredRule:
+async def set_enabled(
+    connection: AsyncConnection, name: str, enabled: bool, who: str, *, expected: int | None = None
+) -> StoredRule:
     """Put a rule in force or out of it, as a new version. Raises as `put_rule`, or NotFoundError."""
     known = await stored_rule(connection, name)
     if known.enabled is enabled and expected in (None, known.version):
@@ -160,8 +177,9 @@ async def set_enabled(connection: AsyncConnection, name: str, enabled: bool, who
     return await _write(connection, name, who, expected, known.body, enabled)
 
 
-async def _write(connection: AsyncConnection, name: str, who: str, expected: int | None, body: str,
-                 enabled: bool) -> StoredRule:
+async def _write(
+    connection: AsyncConnection, name: str, who: str, expected: int | None, body: str, enabled: bool
+) -> StoredRule:
     version = (await connection.execute(sa.select(rules.c.version).where(rules.c.name == name))).scalar() or 0
     if expected is not None and expected != version:
         raise _conflict(name, version)
@@ -170,7 +188,8 @@ async def _write(connection: AsyncConnection, name: str, who: str, expected: int
     if version:
         # The condition decides between two writers where the database does not queue them.
         done = await connection.execute(
-            sa.update(rules).where(rules.c.name == name, rules.c.version == version).values(**values))
+            sa.update(rules).where(rules.c.name == name, rules.c.version == version).values(**values)
+        )
         if done.rowcount != 1:
             raise _conflict(name, version)
     else:
@@ -184,8 +203,10 @@ async def _write(connection: AsyncConnection, name: str, who: str, expected: int
 
 
 def _conflict(name: str, version: int) -> ConflictError:
-    return ConflictError(f"rule {name!r} is at version {version} by now" if version else f"there is no rule {name!r}",
-                         hint="read it again and repeat the change")
+    return ConflictError(
+        f"rule {name!r} is at version {version} by now" if version else f"there is no rule {name!r}",
+        hint="read it again and repeat the change",
+    )
 
 
 # ---- files, and both together
@@ -199,24 +220,41 @@ def file_rules(folder: Path) -> Gathered:
         try:
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
-            before = error.object[:error.start]
-            gathered.problems.append(Problem(path.name, before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "",
-                                             "", "not UTF-8 text", "save the file as UTF-8"))
+            before = error.object[: error.start]
+            gathered.problems.append(
+                Problem(
+                    path.name,
+                    before.count(b"\n") + 1,
+                    error.start - before.rfind(b"\n"),
+                    "",
+                    "",
+                    "not UTF-8 text",
+                    "save the file as UTF-8",
+                )
+            )
             continue
         except OSError as error:
             gathered.problems.append(Problem(path.name, 1, 1, "", "", f"cannot be read: {error.strerror}"))
             continue
         parsed = parse_rules(text, path.name)
         gathered.problems += parsed.problems
+        bodies = bodies_of(text) if parsed.rules else {}
         for rule in parsed.rules:
             if rule.name in names:
                 place = parsed.places[rule.name]
-                gathered.problems.append(Problem(path.name, *place, rule.name, "name",
-                                                 f"{names[rule.name]} has a rule {rule.name!r} too, which is in force",
-                                                 "each rule has its own name"))
+                gathered.problems.append(
+                    Problem(
+                        path.name,
+                        *place,
+                        rule.name,
+                        "name",
+                        f"{names[rule.name]} has a rule {rule.name!r} too, which is in force",
+                        "each rule has its own name",
+                    )
+                )
                 continue
             names[rule.name] = path.name
-            gathered.rules.append(Listed(rule, str(path), body_of(text, rule.name)))
+            gathered.rules.append(Listed(rule, str(path), bodies[rule.name]))
     return gathered
 
 
@@ -227,29 +265,43 @@ async def gather_rules(settings: Settings, connection: AsyncConnection) -> Gathe
         parsed = parse_rules(stored.body, f"{RECORDS}/{stored.name}")
         # Only after an upgrade that changed what a rule may say can a kept rule be unreadable.
         gathered.problems += parsed.problems
-        gathered.rules += [Listed(rule.model_copy(update={"enabled": stored.enabled}), RECORDS, stored.body, stored)
-                           for rule in parsed.rules]
+        gathered.rules += [
+            Listed(rule.model_copy(update={"enabled": stored.enabled}), RECORDS, stored.body, stored)
+            for rule in parsed.rules
+        ]
     kept = {listed.rule.name for listed in gathered.rules}
     files = await asyncio.to_thread(file_rules, settings.rules_dir)
     gathered.problems += files.problems
     for listed in files.rules:
         if listed.rule.name in kept:
-            gathered.problems.append(Problem(Path(listed.origin).name, 1, 1, listed.rule.name, "name",
-                                             f"the records have a rule {listed.rule.name!r} too, which is in force",
-                                             "rename one of them"))
+            gathered.problems.append(
+                Problem(
+                    Path(listed.origin).name,
+                    1,
+                    1,
+                    listed.rule.name,
+                    "name",
+                    f"the records have a rule {listed.rule.name!r} too, which is in force",
+                    "rename one of them",
+                )
+            )
         else:
             gathered.rules.append(listed)
     gathered.rules.sort(key=lambda listed: listed.rule.name)
     return gathered
 
 
-async def switch_rule(settings: Settings, connection: AsyncConnection, name: str, enabled: bool, who: str, *,
-                      expected: int | None = None) -> StoredRule:
+async def switch_rule(
+    settings: Settings, connection: AsyncConnection, name: str, enabled: bool, who: str, *, expected: int | None = None
+) -> StoredRule:
     """Put a rule in force or out of it. Raises as `set_enabled`, and ConflictError for a rule that lives in a file."""
     listed = (await gather_rules(settings, connection)).find(name)
     if listed.stored is None:
-        raise ConflictError(f"rule {name!r} lives in a file", where=listed.origin,
-                            hint=f"write enabled = {str(enabled).lower()} there, then `thap rules reload`")
+        raise ConflictError(
+            f"rule {name!r} lives in a file",
+            where=listed.origin,
+            hint=f"write enabled = {str(enabled).lower()} there, then `thap rules reload`",
+        )
     return await set_enabled(connection, name, enabled, who, expected=expected)
 
 
@@ -257,7 +309,7 @@ async def load_rules(settings: Settings, connection: AsyncConnection) -> list[Ru
     """The rules to be in force. What is wrong with others goes to the log, with its position."""
     gathered = await gather_rules(settings, connection)
     for problem in gathered.problems:
-        _log.error("rule cannot be used", where=problem.where, rule=problem.rule, reason=problem.message,
-                   hint=problem.hint)
+        _log.error(
+            "rule cannot be used", where=problem.where, rule=problem.rule, reason=problem.message, hint=problem.hint
+        )
     return [listed.rule for listed in gathered.rules if listed.rule.enabled]
-

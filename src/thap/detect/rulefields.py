@@ -14,8 +14,23 @@ from thap.detect.schedule import WEEKDAYS, Schedule, parse_hours, parse_season
 from thap.kernel.clock import parse_duration_us
 from thap.kernel.errors import InputError
 
-__all__ = ["Ages", "Areas", "Condition", "Duration", "Level", "Listed", "Pair", "Part", "ScheduleSpec", "Select",
-           "SeverityName", "Span", "Title", "Word", "wrong"]
+__all__ = [
+    "Ages",
+    "Areas",
+    "Condition",
+    "Duration",
+    "Level",
+    "Listed",
+    "Pair",
+    "Part",
+    "ScheduleSpec",
+    "Select",
+    "SeverityName",
+    "Span",
+    "Title",
+    "Word",
+    "wrong",
+]
 
 
 def wrong(field: str, message: str) -> PydanticCustomError:
@@ -25,7 +40,7 @@ def wrong(field: str, message: str) -> PydanticCustomError:
 
 def _duration(value: Any) -> int:
     if not isinstance(value, str):
-        raise PydanticCustomError("rule", "a length of time is written in quotes, as \"90s\", \"15m\" or \"2h\"")
+        raise PydanticCustomError("rule", 'a length of time is written in quotes, as "90s", "15m" or "2h"')
     try:
         return parse_duration_us(value)
     except InputError as error:
@@ -42,14 +57,15 @@ def _positive(value: Any) -> int:
 def _severity(value: Any) -> Severity:
     if isinstance(value, str) and value.upper() in Severity.__members__:
         return Severity[value.upper()]
-    raise PydanticCustomError("choice", "{value} is not a severity",
-                              {"value": repr(value), "allowed": [s.name.lower() for s in Severity]})
+    raise PydanticCustomError(
+        "choice", "{value} is not a severity", {"value": repr(value), "allowed": [s.name.lower() for s in Severity]}
+    )
 
 
 def _globs(value: Any) -> Any:
     patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
     if not isinstance(patterns, tuple) or not patterns or not all(isinstance(p, str) and p for p in patterns):
-        raise PydanticCustomError("rule", "must be a pattern, or a list of patterns, as \"tien-*\"")
+        raise PydanticCustomError("rule", 'must be a pattern, or a list of patterns, as "tien-*"')
     return patterns
 
 
@@ -59,7 +75,7 @@ def _listed(value: Any) -> Any:
 
 def _expression(value: Any) -> Expression:
     if not isinstance(value, str):
-        raise PydanticCustomError("rule", "must be a text, as \"level > 1.8 and rain_1h > 20\"")
+        raise PydanticCustomError("rule", 'must be a text, as "level > 1.8 and rain_1h > 20"')
     try:
         return Expression(value)
     except ValueError as error:
@@ -123,7 +139,7 @@ class Select(Part):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_fields_set:
-            raise wrong("", "selects nothing; write { property = \"water_level\" }, or { thing = \"*\" } for all")
+            raise wrong("", 'selects nothing; write { property = "water_level" }, or { thing = "*" } for all')
         return self
 
 
@@ -154,8 +170,10 @@ class ScheduleSpec(Part):
 
     def build(self) -> Schedule:
         """The schedule itself."""
-        months = tuple(f"{month:02}-01..{month:02}-{29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31}"
-                       for month in self.months)
+        months = tuple(
+            f"{month:02}-01..{month:02}-{29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31}"
+            for month in self.months
+        )
         return Schedule(self.hours, self.weekdays, self.season or months)
 
 

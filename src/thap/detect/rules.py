@@ -44,8 +44,21 @@ from thap.detect.rulefields import (
 )
 from thap.observe.kinds import Kind
 
-__all__ = ["KINDS", "Combined", "CommonRule", "Geofence", "Level", "NOfM", "Rate", "Rule", "ScheduleSpec", "Select",
-           "Silence", "Threshold", "Title"]
+__all__ = [
+    "KINDS",
+    "Combined",
+    "CommonRule",
+    "Geofence",
+    "Level",
+    "NOfM",
+    "Rate",
+    "Rule",
+    "ScheduleSpec",
+    "Select",
+    "Silence",
+    "Threshold",
+    "Title",
+]
 
 
 class CommonRule(Part):
@@ -106,8 +119,11 @@ class CommonRule(Part):
         return hashlib.blake2s(repr(self).encode(), digest_size=8).hexdigest()
 
     def __repr__(self) -> str:
-        body = {name: getattr(self, name) for name in type(self).model_fields
-                if name not in ("title", "source", "version", "domain", "enabled")}
+        body = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in ("title", "source", "version", "domain", "enabled")
+        }
         return f"{type(self).__name__}({body!r})"
 
     def limit_levels(self) -> list[Level]:
@@ -119,7 +135,10 @@ class CommonRule(Part):
         return Plan(
             (self.severity, *(level.severity for level in self.limit_levels())),
             tuple((level.after, level.severity) for level in self.levels if level.after is not None),
-            self.on_delay, self.off_delay, self.schedule.build() if self.schedule else None)
+            self.on_delay,
+            self.off_delay,
+            self.schedule.build() if self.schedule else None,
+        )
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -135,8 +154,10 @@ class CommonRule(Part):
         given = [way for way in self.ways if getattr(self, way) is not None]
         if self.ways and len(given) != 1:
             need = self.ways[0] if len(self.ways) == 1 else f"exactly one of {', '.join(self.ways)}"
-            raise wrong(given[1] if given else "", f"a {self.kind} rule needs {need}"
-                        + (f", not both {given[0]} and {given[1]}" if given else ""))
+            raise wrong(
+                given[1] if given else "",
+                f"a {self.kind} rule needs {need}" + (f", not both {given[0]} and {given[1]}" if given else ""),
+            )
 
     def _check_levels(self) -> None:
         before: dict[str, Level] = {}
@@ -188,8 +209,10 @@ class _Limited(CommonRule):
 
     def _check(self) -> None:
         for name in ("outside", "inside"):
-            for at, pair in ((name, getattr(self, name, None)),
-                             *((f"levels.{i}.{name}", getattr(level, name)) for i, level in enumerate(self.levels))):
+            for at, pair in (
+                (name, getattr(self, name, None)),
+                *((f"levels.{i}.{name}", getattr(level, name)) for i, level in enumerate(self.levels)),
+            ):
                 if pair is not None and pair[0] >= pair[1]:
                     raise wrong(at, "the first number must be less than the second")
         outer = getattr(self, "outside", None)
@@ -277,9 +300,9 @@ class Geofence(CommonRule):
     def _check(self) -> None:
         self._no_selecting_by("datastream", "property", "thing", "commune")
         if (self.mode == "dwell") != (self.dwell is not None):
-            raise wrong("dwell", "belongs to mode = \"dwell\", and is needed there")
+            raise wrong("dwell", 'belongs to mode = "dwell", and is needed there')
         if self.dwell is not None and self.on_delay:
-            raise wrong("on_delay", "mode = \"dwell\" has its own delay, dwell")
+            raise wrong("on_delay", 'mode = "dwell" has its own delay, dwell')
         if self.below_kn and self.above_kn and self.below_kn <= self.above_kn:
             raise wrong("below_kn", "must be more than above_kn")
 
@@ -341,7 +364,12 @@ class Combined(CommonRule):
 
 
 Rule = Threshold | Rate | Silence | Geofence | NOfM | Combined
-KINDS: dict[str, type[Rule]] = {"threshold": Threshold, "rate": Rate, "silence": Silence, "geofence": Geofence,
-                                "n_of_m": NOfM, "combined": Combined}
+KINDS: dict[str, type[Rule]] = {
+    "threshold": Threshold,
+    "rate": Rate,
+    "silence": Silence,
+    "geofence": Geofence,
+    "n_of_m": NOfM,
+    "combined": Combined,
+}
 """Rule kinds by the word in `kind`."""
-

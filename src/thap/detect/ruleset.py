@@ -59,8 +59,9 @@ class RuleSet:
         resolve_area: gives the geometry of a place named in a geofence.
     """
 
-    def __init__(self, rules: Sequence[Rule], registry: Registry, settings: EngineSettings,
-                 resolve_area: Resolver | None = None) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], registry: Registry, settings: EngineSettings, resolve_area: Resolver | None = None
+    ) -> None:
         self._settings = settings
         self.resolve_area = resolve_area
         """Gives the geometry of named places; a new one counts from the next `rebind` on."""
@@ -77,8 +78,9 @@ class RuleSet:
     @property
     def watched(self) -> int:
         """Pairs of a rule and a source that are watched."""
-        return sum(len(fused.cell_rule) for lane in self._lanes for fused in lane.fused) \
-            + sum(len(silences) for silences in self._silences.values())
+        return sum(len(fused.cell_rule) for lane in self._lanes for fused in lane.fused) + sum(
+            len(silences) for silences in self._silences.values()
+        )
 
     @property
     def problems(self) -> dict[str, str]:
@@ -118,15 +120,25 @@ class RuleSet:
             The clearing of conditions that were active and whose rule or source is gone or judges otherwise now.
         """
         lanes, silences = self._lanes, self._silences
-        same = {Kind.OBSERVATION: registry.datastreams == self._registry.datastreams,
-                Kind.POSITION: registry.movers == self._registry.movers}
+        same = {
+            Kind.OBSERVATION: registry.datastreams == self._registry.datastreams,
+            Kind.POSITION: registry.movers == self._registry.movers,
+        }
         # What neither the rules nor the registry touch goes on as it is: an admitted vessel is no reason to look
         # at ten thousand datastreams again.
-        self._build(rules, registry, [lane for lane in lanes if same[lane.kind]],
-                    {kind: one for kind, one in silences.items() if same[kind]})
+        self._build(
+            rules,
+            registry,
+            [lane for lane in lanes if same[lane.kind]],
+            {kind: one for kind, one in silences.items() if same[kind]},
+        )
         going_on = {id(one) for one in (*self._lanes, *self._silences.values())}
-        return self._import(_export([lane for lane in lanes if id(lane) not in going_on],
-                                    {kind: one for kind, one in silences.items() if id(one) not in going_on}))
+        return self._import(
+            _export(
+                [lane for lane in lanes if id(lane) not in going_on],
+                {kind: one for kind, one in silences.items() if id(one) not in going_on},
+            )
+        )
 
     # ---- rows and time
 
@@ -195,8 +207,13 @@ class RuleSet:
 
     # ---- inside
 
-    def _build(self, rules: Sequence[Rule], registry: Registry, lanes: Sequence[_Lane] = (),
-               silences: Mapping[Kind, Silences] = MappingProxyType({})) -> None:
+    def _build(
+        self,
+        rules: Sequence[Rule],
+        registry: Registry,
+        lanes: Sequence[_Lane] = (),
+        silences: Mapping[Kind, Silences] = MappingProxyType({}),
+    ) -> None:
         """Make lanes and silences, out of those given where they would be no different."""
         catalogue = Catalogue(registry)
         self._registry = registry
@@ -213,12 +230,14 @@ class RuleSet:
                 continue
             if isinstance(rule, Geofence) and not self._fence(rule, fences):
                 continue
-            lateness = round(self._settings.allowed_lateness_s * SECOND_US) if rule.lateness is None \
-                else rule.lateness
+            lateness = round(self._settings.allowed_lateness_s * SECOND_US) if rule.lateness is None else rule.lateness
             gathered.setdefault((rule.watches, lateness), {}).setdefault(_fused_type(rule), []).append(rule)
         self._silences = {
-            kind: silences[kind] if kind in silences and silences[kind].rules == some
-            else Silences(some, catalogue, kind, sizes[kind]) for kind, some in quiet.items()}
+            kind: silences[kind]
+            if kind in silences and silences[kind].rules == some
+            else Silences(some, catalogue, kind, sizes[kind])
+            for kind, some in quiet.items()
+        }
         self.standstill_us = self._standstill
         self._lanes: list[_Lane] = []
         before = {(lane.kind, lane.lateness): lane for lane in lanes}
@@ -230,8 +249,10 @@ class RuleSet:
                 continue
             watched = np.zeros(sizes[kind], bool)
             order = Order(sizes[kind], watched, lateness)
-            fused = [Geofences(some, catalogue, order, fences) if make is Geofences else make(some, catalogue, order)
-                     for make, some in by_type.items()]
+            fused = [
+                Geofences(some, catalogue, order, fences) if make is Geofences else make(some, catalogue, order)
+                for make, some in by_type.items()
+            ]
             for one in fused:
                 watched[one.seat_series] = True
             self._lanes.append(_Lane(kind, lateness, chosen, order, fused))
@@ -253,8 +274,11 @@ class RuleSet:
             sound = (np.abs(batch.lon) <= 180) & (np.abs(batch.lat) <= 90)
         if not sound.all():
             for row in np.flatnonzero(~sound).tolist():
-                sink.fault(row, "", "the result is not a number" if kind is Kind.OBSERVATION
-                           else "the position is not on the globe")
+                sink.fault(
+                    row,
+                    "",
+                    "the result is not a number" if kind is Kind.OBSERVATION else "the position is not on the globe",
+                )
         elif int(series.max()) < self._sizes[kind] and int(series.min()) >= 0:
             return np.arange(len(series))
         return np.flatnonzero(sound & (series < self._sizes[kind]) & (series >= 0))
@@ -282,16 +306,31 @@ class RuleSet:
 
     def _forgotten(self, lost: Lost) -> Change:
         why = "changed" if lost.rule in self._rules else "removed"
-        return Change(lost.source, lost.rule, Action.CLEAR, Severity(lost.shown), lost.clock, 0,
-                      evidence={"by": f"rule or source {why}"})
+        return Change(
+            lost.source,
+            lost.rule,
+            Action.CLEAR,
+            Severity(lost.shown),
+            lost.clock,
+            0,
+            evidence={"by": f"rule or source {why}"},
+        )
 
 
 def _export(lanes: Sequence[_Lane], silences: Mapping[Kind, Silences]) -> dict[str, Any]:
     return {
         "version": _STATE,
-        "lanes": [{"kind": str(lane.kind), "lateness": lane.lateness, "order": lane.order.dump(),
-                   "fused": {fused.name: fused.dump() for fused in lane.fused}} for lane in lanes],
-        "silences": {str(kind): one.dump() for kind, one in silences.items()}}
+        "lanes": [
+            {
+                "kind": str(lane.kind),
+                "lateness": lane.lateness,
+                "order": lane.order.dump(),
+                "fused": {fused.name: fused.dump() for fused in lane.fused},
+            }
+            for lane in lanes
+        ],
+        "silences": {str(kind): one.dump() for kind, one in silences.items()},
+    }
 
 
 def _named(rule: Rule) -> bool:
@@ -302,6 +341,10 @@ def _named(rule: Rule) -> bool:
 def _fused_type(rule: Rule) -> type[Fused]:
     if isinstance(rule, NOfM):
         return Samples if rule.m is not None else Votes
-    types: dict[type[Any], type[Fused]] = {Threshold: Thresholds, Rate: Rates, Geofence: Geofences,
-                                           Combined: Combinations}
+    types: dict[type[Any], type[Fused]] = {
+        Threshold: Thresholds,
+        Rate: Rates,
+        Geofence: Geofences,
+        Combined: Combinations,
+    }
     return types[type(rule)]

@@ -17,17 +17,25 @@ from thap.detect.positions import Path, Position, positions
 from thap.detect.rules import KINDS, Level, Rule, ScheduleSpec, Select, Title
 from thap.kernel.errors import RuleError
 
-__all__ = ["Parsed", "Problem", "body_of", "examples", "parse_rules", "read_rules"]
+__all__ = ["Parsed", "Problem", "bodies_of", "examples", "parse_rules", "read_rules"]
 
 _LIMIT = 1_000_000
 _SYNTAX = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 _PARTS: dict[str, type[BaseModel]] = {"select": Select, "schedule": ScheduleSpec, "title": Title, "levels": Level}
-_WORDS = {"missing": "is needed", "string_type": "must be a text", "float_type": "must be a number",
-          "int_type": "must be a whole number", "bool_type": "must be true or false",
-          "finite_number": "must be a finite number", "dict_type": "must be a table",
-          "model_type": "must be a table", "model_attributes_type": "must be a table",
-          "tuple_type": "must be a list", "string_too_short": "must not be empty",
-          "string_pattern_mismatch": "must be lower-case letters, digits and . _ -, at most 64"}
+_WORDS = {
+    "missing": "is needed",
+    "string_type": "must be a text",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "finite_number": "must be a finite number",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be lower-case letters, digits and . _ -, at most 64",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,14 @@ class Problem:
 
     def as_dict(self) -> dict[str, Any]:
         """For the API and `--json`."""
-        body = {"file": self.file, "line": self.line, "column": self.column, "rule": self.rule,
-                "field": self.field, "message": self.message}
+        body = {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "rule": self.rule,
+            "field": self.field,
+            "message": self.message,
+        }
         return body if self.hint is None else {**body, "hint": self.hint}
 
 
@@ -97,12 +111,21 @@ def parse_rules(text: str, file: str = "rules") -> Parsed:
     found = positions(text)
     for key in body:
         if key != "rule":
-            parsed.problems.append(Problem(file, *_at(found, (key,)), "", key, f"unknown field `{key}`",
-                                           "a rule begins with [[rule]]"))
+            parsed.problems.append(
+                Problem(file, *_at(found, (key,)), "", key, f"unknown field `{key}`", "a rule begins with [[rule]]")
+            )
     tables = body.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        parsed.problems.append(Problem(file, *_at(found, ("rule",)), "", "rule", "must be an array of tables",
-                                       "write [[rule]], with two brackets"))
+        parsed.problems.append(
+            Problem(
+                file,
+                *_at(found, ("rule",)),
+                "",
+                "rule",
+                "must be an array of tables",
+                "write [[rule]], with two brackets",
+            )
+        )
         return parsed
     if not body:
         parsed.problems.append(Problem(file, 1, 1, "", "", "there is no rule in it", "a rule begins with [[rule]]"))
@@ -111,26 +134,25 @@ def parse_rules(text: str, file: str = "rules") -> Parsed:
     return parsed
 
 
-def body_of(text: str, name: str) -> str:
-    """The part of a text that is the rule `name`, with its comments, as a text of its own.
-
-    Raises:
-        KeyError: no rule has this name.
-    """
+def bodies_of(text: str) -> dict[str, str]:
+    """Each rule of a text, by name, as a text of its own with its comments."""
+    bodies: dict[str, str] = {}
     for table in tomlkit.parse(text).get("rule", []):
-        if table.get("name") == name:
-            document, rules = tomlkit.document(), tomlkit.aot()
-            rules.append(table)
-            document.append("rule", rules)
-            return tomlkit.dumps(document).strip() + "\n"
-    raise KeyError(name)
+        document, rules = tomlkit.document(), tomlkit.aot()
+        rules.append(table)
+        document.append("rule", rules)
+        bodies.setdefault(str(table.get("name", "")), tomlkit.dumps(document).strip() + "\n")
+    return bodies
 
 
 def examples() -> dict[str, str]:
     """The rule sets that come with Tháp: text by file name."""
     folder = resources.files("thap.detect") / "examples"
-    return {item.name: item.read_text("utf-8") for item in sorted(folder.iterdir(), key=lambda i: i.name)
-            if item.name.endswith(".toml")}
+    return {
+        item.name: item.read_text("utf-8")
+        for item in sorted(folder.iterdir(), key=lambda i: i.name)
+        if item.name.endswith(".toml")
+    }
 
 
 def _one(parsed: Parsed, file: str, found: dict[Path, Position], number: int, table: dict[str, Any]) -> None:
@@ -140,8 +162,9 @@ def _one(parsed: Parsed, file: str, found: dict[Path, Position], number: int, ta
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         message = "`kind` is needed" if kind is None else f"unknown kind {kind!r}"
-        parsed.problems.append(Problem(file, *_at(found, (*root, "kind")), str(name), "kind", message,
-                                       _choice(str(kind), list(KINDS))))
+        parsed.problems.append(
+            Problem(file, *_at(found, (*root, "kind")), str(name), "kind", message, _choice(str(kind), list(KINDS)))
+        )
         return
     try:
         rule = model.model_validate(table)
@@ -151,16 +174,24 @@ def _one(parsed: Parsed, file: str, found: dict[Path, Position], number: int, ta
         return
     place = _at(found, (*root, "name"))
     if rule.name in parsed.places:
-        parsed.problems.append(Problem(file, *place, rule.name, "name",
-                                       f"{rule.name!r} is the name of the rule in line "
-                                       f"{parsed.places[rule.name].line} as well", "each rule has its own name"))
+        parsed.problems.append(
+            Problem(
+                file,
+                *place,
+                rule.name,
+                "name",
+                f"{rule.name!r} is the name of the rule in line {parsed.places[rule.name].line} as well",
+                "each rule has its own name",
+            )
+        )
         return
     parsed.places[rule.name] = place
     parsed.rules.append(rule)
 
 
-def _problem(details: ErrorDetails, model: type[BaseModel], file: str, found: dict[Path, Position], root: Path,
-             rule: str) -> Problem:
+def _problem(
+    details: ErrorDetails, model: type[BaseModel], file: str, found: dict[Path, Position], root: Path, rule: str
+) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
     path = [part for part in details["loc"] if part not in ("__root__",)]
     if kind == "rule" and context.get("field"):

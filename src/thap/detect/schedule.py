@@ -42,8 +42,9 @@ class Schedule:
         ValueError: a span is not written like that.
     """
 
-    def __init__(self, hours: tuple[str, ...] = (), weekdays: tuple[str, ...] = (),
-                 seasons: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, hours: tuple[str, ...] = (), weekdays: tuple[str, ...] = (), seasons: tuple[str, ...] = ()
+    ) -> None:
         self._hours = tuple(parse_hours(text) for text in hours) or ((0, 1440),)
         self._weekdays = frozenset(WEEKDAYS.index(day) for day in weekdays) or frozenset(range(7))
         self._seasons = tuple(parse_season(text) for text in seasons)
@@ -87,8 +88,9 @@ class Schedule:
             return True
         local = from_us(day * DAY_US)
         here = (local.month, local.day)
-        return any(first <= here <= last if first <= last else (here >= first or here <= last)
-                   for first, last in self._seasons)
+        return any(
+            first <= here <= last if first <= last else (here >= first or here <= last) for first, last in self._seasons
+        )
 
 
 def parse_hours(text: str) -> tuple[int, int]:
@@ -122,4 +124,3 @@ def parse_season(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
         except ValueError:
             raise ValueError(f"{text!r} is not a season: there is no {month:02}-{day:02}") from None
     return first, last
-

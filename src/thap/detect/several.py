@@ -44,8 +44,11 @@ class Votes(Fused):
         cells = []
         for key, members in groups.items():
             first = members[0]
-            where = (first.lon, first.lat, first.commune) if rule.group == "thing" else \
-                (None, None, first.commune if rule.group == "commune" else "")
+            where = (
+                (first.lon, first.lat, first.commune)
+                if rule.group == "thing"
+                else (None, None, first.commune if rule.group == "commune" else "")
+            )
             domain = first.domain if all(info.domain == first.domain for info in members) else ""
             cells.append((Source(key, domain, *where), [info.id for info in members]))
         return cells
@@ -126,8 +129,9 @@ class Combinations(Fused):
             members = catalogue.things[thing]
             found = {}
             for name in rule.when.names:
-                info = next((m for m in members if m.name == name), None) \
-                    or next((m for m in members if m.property == name), None)
+                info = next((m for m in members if m.name == name), None) or next(
+                    (m for m in members if m.property == name), None
+                )
                 if info is not None:
                     found[name] = info.id
             if len(found) == len(rule.when.names) and len(set(found.values())) == len(found):
@@ -204,8 +208,7 @@ class Combinations(Fused):
         if ladder is None or ladder.demand == 0:
             return NEVER
         rule = self.cell_rule[cell]
-        ends = [int(self._time[seat]) + age + 1
-                for seat, age in zip(self.seats(cell), self._ages[rule], strict=True)]
+        ends = [int(self._time[seat]) + age + 1 for seat, age in zip(self.seats(cell), self._ages[rule], strict=True)]
         # One that was too old already when the condition was judged last changes nothing more.
         return min((end for end in ends if end > ladder.clock), default=NEVER)
 
@@ -218,6 +221,9 @@ class Combinations(Fused):
     def evidence(self, cell: int, ladder: Ladder, severity: Severity) -> dict[str, Any]:
         rule: Combined = self.rules[self.cell_rule[cell]]
         seats = self.seats(cell)
-        known = {name: {"value": float(self._value[seat]), "time": iso(int(self._time[seat]))}
-                 for name, seat in zip(rule.when.names, seats, strict=True) if self._time[seat] > LONG_AGO}
+        known = {
+            name: {"value": float(self._value[seat]), "time": iso(int(self._time[seat]))}
+            for name, seat in zip(rule.when.names, seats, strict=True)
+            if self._time[seat] > LONG_AGO
+        }
         return {"when": rule.when.text, "values": known}

@@ -38,13 +38,17 @@ class Silences:
     def __init__(self, rules: Sequence[Silence], catalogue: Catalogue, kind: Kind, size: int) -> None:
         self.rules = list(rules)
         self.plans: list[Plan] = [rule.plan() for rule in rules]
-        self._limits = [[rule.no_data_for or NEVER, *(level.no_data_for or NEVER for level in rule.limit_levels())]
-                        for rule in rules]
+        self._limits = [
+            [rule.no_data_for or NEVER, *(level.no_data_for or NEVER for level in rule.limit_levels())]
+            for rule in rules
+        ]
         cells: list[tuple[int, int, Source]] = []
         for number, rule in enumerate(self.rules):
             if kind is Kind.OBSERVATION:
-                cells += [(info.id, number, catalogue.of_datastream(info))
-                          for info in catalogue.select_datastreams(rule.select)]
+                cells += [
+                    (info.id, number, catalogue.of_datastream(info))
+                    for info in catalogue.select_datastreams(rule.select)
+                ]
             else:
                 cells += [(info.id, number, catalogue.of_mover(info)) for info in catalogue.select_movers(rule.select)]
         cells.sort(key=lambda cell: cell[:2])
@@ -146,8 +150,9 @@ class Silences:
         self.wait[cell] = limits[demand] if demand < len(limits) else NEVER
         self.due[cell] = ladder.due() if ladder else NEVER
         series = int(self.series[cell])
-        self._quiet[series] = any(other in self.ladders
-                                  for other in range(int(self._begin[series]), int(self._begin[series + 1])))
+        self._quiet[series] = any(
+            other in self.ladders for other in range(int(self._begin[series]), int(self._begin[series + 1]))
+        )
 
     def _announce(self, cell: int, ladder: Ladder, moves: list[Move], row: Row | None, sink: Sink) -> None:
         rule = self.rules[self.cell_rule[cell]]
@@ -155,14 +160,23 @@ class Silences:
         for move in moves:
             limits = self._limits[self.cell_rule[cell]]
             said = {"no_data_for_s": limits[max(ladder.held, 1) - 1] / 1e6, "heard": iso(heard)}
-            sink.change(move.time if row is None else row.place,
-                        make_change(rule, self.cell_source[cell], ladder, move, said, row))
+            sink.change(
+                move.time if row is None else row.place,
+                make_change(rule, self.cell_source[cell], ladder, move, said, row),
+            )
 
     def dump(self) -> dict[str, Any]:
         """Its state, msgpack-able."""
         number = np.flatnonzero(self.heard > LONG_AGO)
-        ladders = [[self.rules[self.cell_rule[cell]].name, self.rules[self.cell_rule[cell]].fingerprint,
-                    self.cell_source[cell].key, ladder.dump()] for cell, ladder in sorted(self.ladders.items())]
+        ladders = [
+            [
+                self.rules[self.cell_rule[cell]].name,
+                self.rules[self.cell_rule[cell]].fingerprint,
+                self.cell_source[cell].key,
+                ladder.dump(),
+            ]
+            for cell, ladder in sorted(self.ladders.items())
+        ]
         return {"series": pack(number), "heard": pack(self.heard[number]), "ladders": ladders, "ticked": self._ticked}
 
     def load(self, state: dict[str, Any]) -> list[Lost]:
@@ -172,8 +186,14 @@ class Silences:
         kept[kept] &= self._watched[number[kept]]
         self.heard[number[kept]] = unpack(state["heard"])[kept]
         self._ticked = state["ticked"]
-        cells = {(self.rules[rule].fingerprint, source.key): cell for cell, (rule, source)
-                 in enumerate(zip(self.cell_rule.tolist(), self.cell_source, strict=True))} if state["ladders"] else {}
+        cells = (
+            {
+                (self.rules[rule].fingerprint, source.key): cell
+                for cell, (rule, source) in enumerate(zip(self.cell_rule.tolist(), self.cell_source, strict=True))
+            }
+            if state["ladders"]
+            else {}
+        )
         lost = []
         for name, fingerprint, key, body in state["ladders"]:
             cell = cells.get((fingerprint, key))

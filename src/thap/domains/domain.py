@@ -96,8 +96,9 @@ def domains() -> dict[str, Domain]:
             _log.error("entry point does not name a Domain", domain=point.name, where=point.value)
             continue
         if made.name in found:
-            raise SettingsError(f"two packages bring a domain `{made.name}`", where=point.value,
-                                hint="uninstall one of them")
+            raise SettingsError(
+                f"two packages bring a domain `{made.name}`", where=point.value, hint="uninstall one of them"
+            )
         found[made.name] = made
     return dict(sorted(found.items()))
 

@@ -28,10 +28,25 @@ def registry_of(world: World) -> Registry:
     series = []
     for number, one in enumerate(world.series.values(), start=1):
         thing = world.things[one.thing]
-        series.append(DatastreamInfo(number, one.key, one.thing, one.name, one.observes, one.unit, thing.domain,
-                                     thing.kind, thing.lon, thing.lat, ""))
-    movers = tuple(MoverInfo(number, one.key, one.name, one.kind, one.domain, {})
-                   for number, one in enumerate(world.movers.values(), start=1))
+        series.append(
+            DatastreamInfo(
+                number,
+                one.key,
+                one.thing,
+                one.name,
+                one.observes,
+                one.unit,
+                thing.domain,
+                thing.kind,
+                thing.lon,
+                thing.lat,
+                "",
+            )
+        )
+    movers = tuple(
+        MoverInfo(number, one.key, one.name, one.kind, one.domain, {})
+        for number, one in enumerate(world.movers.values(), start=1)
+    )
     return Registry(tuple(series), movers, {one.key: one.id for one in series}, {one.key: one.id for one in movers})
 
 
@@ -84,13 +99,25 @@ def gather(steps: Iterable[tuple[int, str, str, str, int]]) -> list[Raised]:
 def _observations(world: World, registry: Registry, after: int, upto: int) -> ObservationBatch:
     rows = world.observations(after, upto)
     count = len(rows.keys)
-    return ObservationBatch(np.array([registry.datastream_id[key] for key in rows.keys], np.int32), rows.times,
-                            rows.results, rows.times, np.arange(1, count + 1))
+    return ObservationBatch(
+        np.array([registry.datastream_id[key] for key in rows.keys], np.int32),
+        rows.times,
+        rows.results,
+        rows.times,
+        np.arange(1, count + 1),
+    )
 
 
 def _positions(world: World, registry: Registry, after: int, upto: int) -> PositionBatch:
     rows = world.positions(after, upto)
     count = len(rows.keys)
-    return PositionBatch(np.array([registry.mover_id[key] for key in rows.keys], np.int32), rows.times, rows.lons,
-                         rows.lats, rows.speeds_kn.astype(np.float32), rows.courses_deg.astype(np.float32),
-                         rows.times, np.arange(1, count + 1))
+    return PositionBatch(
+        np.array([registry.mover_id[key] for key in rows.keys], np.int32),
+        rows.times,
+        rows.lons,
+        rows.lats,
+        rows.speeds_kn.astype(np.float32),
+        rows.courses_deg.astype(np.float32),
+        rows.times,
+        np.arange(1, count + 1),
+    )

@@ -107,18 +107,38 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
+
         def rounded(value: float | None, digits: int) -> float | None:
             return None if value is None else round(value, digits)
 
         return {
-            "precision": rounded(self.precision, 4), "recall": rounded(self.recall, 4),
-            "delay_p50_s": rounded(self.delay_s(0.5), 1), "delay_p95_s": rounded(self.delay_s(0.95), 1),
-            "events": self.events, "alarms": self.alarms,
+            "precision": rounded(self.precision, 4),
+            "recall": rounded(self.recall, 4),
+            "delay_p50_s": rounded(self.delay_s(0.5), 1),
+            "delay_p95_s": rounded(self.delay_s(0.95), 1),
+            "events": self.events,
+            "alarms": self.alarms,
             "severity_right": rounded(self.severities_right / self.severities if self.severities else None, 4),
-            "missed": [{"condition": one.condition, "source": one.source, "start": iso(one.start),
-                        "end": iso(one.end), "note": one.note} for one in self.missed],
-            "false": [{"condition": one.condition, "source": one.source, "start": iso(one.begin),
-                       "end": iso(one.end) if one.end is not None else None} for one in self.false]}
+            "missed": [
+                {
+                    "condition": one.condition,
+                    "source": one.source,
+                    "start": iso(one.start),
+                    "end": iso(one.end),
+                    "note": one.note,
+                }
+                for one in self.missed
+            ],
+            "false": [
+                {
+                    "condition": one.condition,
+                    "source": one.source,
+                    "start": iso(one.begin),
+                    "end": iso(one.end) if one.end is not None else None,
+                }
+                for one in self.false
+            ],
+        }
 
 
 def compare(truths: Iterable[Truth], alarms: Iterable[Raised], begin: int, until: int, tolerance: int) -> Score:
@@ -139,8 +159,11 @@ def compare(truths: Iterable[Truth], alarms: Iterable[Raised], begin: int, until
     for alarm in sorted(alarms, key=lambda alarm: alarm.begin):
         if not begin <= alarm.begin <= until:
             continue
-        fitting = [truth for truth in planted[alarm.source, alarm.condition]
-                   if truth.start - tolerance <= alarm.begin <= truth.end + tolerance]
+        fitting = [
+            truth
+            for truth in planted[alarm.source, alarm.condition]
+            if truth.start - tolerance <= alarm.begin <= truth.end + tolerance
+        ]
         fresh = next((truth for truth in fitting if truth.certain and truth not in found), None)
         if fresh is not None:
             found[fresh] = alarm

@@ -74,7 +74,7 @@ class Limit:
         spans: list[tuple[int, int]] = []
         for first, last in _runs(values >= lowest - self.margin):
             if spans:
-                between = values[spans[-1][1] + 1:first]
+                between = values[spans[-1][1] + 1 : first]
                 back = max((b - a + 1 for a, b in _runs(between < lowest - self.deadband - self.margin)), default=0)
                 if back * self.step <= self.off_delay + 2 * self.period:
                     spans[-1] = (spans[-1][0], last)
@@ -84,7 +84,7 @@ class Limit:
 
     def _event(self, times: Longs, values: Doubles, span: tuple[int, int]) -> Truth | None:
         first, last = span
-        inside = values[first:last + 1]
+        inside = values[first : last + 1]
         lowest = self.steps[0][0]
         near = _longest(inside >= lowest - self.margin) * self.step
         if near + self.period < self.on_delay:
@@ -97,13 +97,22 @@ class Limit:
         surely = next((a for a, b in _runs(inside >= lowest) if (b - a) * self.step >= self.on_delay), None)
         if surely is not None:
             start = first + surely
-        severity = max((s for limit, s in self.steps
-                        if _longest(inside >= limit + self.margin) * self.step >= self.on_delay),
-                       default=self.steps[0][1])
+        severity = max(
+            (s for limit, s in self.steps if _longest(inside >= limit + self.margin) * self.step >= self.on_delay),
+            default=self.steps[0][1],
+        )
         lasted = int(times[stop] - times[start]) - self.on_delay + self.off_delay
         severity = max([severity, *(s for after, s in self.afters if lasted >= after)])
-        event = Truth(self.condition, self.source, int(times[start]), int(times[stop]), severity, self.on_delay,
-                      certain, self.note)
+        event = Truth(
+            self.condition,
+            self.source,
+            int(times[start]),
+            int(times[stop]),
+            severity,
+            self.on_delay,
+            certain,
+            self.note,
+        )
         broken = any(plan.between(event.start - 2 * self.period, event.end + self.period) for plan in self.gaps)
         return replace(event, certain=False) if broken else event
 
@@ -121,10 +130,20 @@ def limit_of(rule: Rule, source: str, signal: Signal, *, noise: float, **rest: A
     way = rule.way
     sign = -1.0 if way in ("below", "fall") else 1.0
     levels = [(rule.limit, rule.severity), *((getattr(level, way), level.severity) for level in rule.limit_levels())]
-    return Limit(rule.name, source, signal if sign > 0 else lambda times: -signal(times),
-                 [(sign * limit, severity) for limit, severity in levels], **{
-                     "margin": 3 * noise, "on_delay": rule.on_delay, "off_delay": rule.off_delay,
-                     "deadband": getattr(rule, "deadband", 0.0), "afters": rule.plan().afters, **rest})
+    return Limit(
+        rule.name,
+        source,
+        signal if sign > 0 else lambda times: -signal(times),
+        [(sign * limit, severity) for limit, severity in levels],
+        **{
+            "margin": 3 * noise,
+            "on_delay": rule.on_delay,
+            "off_delay": rule.off_delay,
+            "deadband": getattr(rule, "deadband", 0.0),
+            "afters": rule.plan().afters,
+            **rest,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +164,9 @@ class Quiet:
         for at in np.flatnonzero(np.diff(times) > 0.9 * limit).tolist():
             last, first = int(times[at]), int(times[at + 1])
             severity = max([self.rule.severity, *(s for after, s in afters if first - last - limit >= after)])
-            yield Truth(self.rule.name, self.part.key, last, first, severity, limit, first - last > 1.25 * limit,
-                        self.note)
+            yield Truth(
+                self.rule.name, self.part.key, last, first, severity, limit, first - last > 1.25 * limit, self.note
+            )
 
 
 def depth_m(path: Path, polygon: Any) -> Signal:
@@ -165,6 +185,7 @@ def depth_m(path: Path, polygon: Any) -> Signal:
 
 def slower_than(path: Path, limit_kn: float) -> Callable[[Longs], npt.NDArray[np.bool_]]:
     """Whether a mover is slower than a speed."""
+
     def slow(times: Longs) -> npt.NDArray[np.bool_]:
         (x0, y0), (x1, y1) = path(times - 5 * SECOND_US), path(times + 5 * SECOND_US)
         return np.asarray(np.hypot((x1 - x0) * _METRES[0], (y1 - y0) * _METRES[1]) / 10 * 3600 / 1852 < limit_kn)
@@ -174,6 +195,7 @@ def slower_than(path: Path, limit_kn: float) -> Callable[[Longs], npt.NDArray[np
 
 def rise_within(signal: Signal, window: int, step: int = 5 * MINUTE_US) -> Signal:
     """How far a signal has risen from its lowest value within a window that ends at each time."""
+
     def rise(times: Longs) -> Doubles:
         now = signal(times)
         lowest = now

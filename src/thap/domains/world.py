@@ -20,8 +20,7 @@ import numpy.typing as npt
 from thap.detect.detector import Severity
 from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
-__all__ = ["Episode", "Mover", "Observations", "Path", "Plan", "Positions", "Series", "Thing", "Truth", "World",
-           "bump"]
+__all__ = ["Episode", "Mover", "Observations", "Path", "Plan", "Positions", "Series", "Thing", "Truth", "World", "bump"]
 
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -61,8 +60,18 @@ class Plan:
         midnight: periods count from Vietnamese midnight before the start instead of from the start.
     """
 
-    def __init__(self, world: World, name: str, every: int, length: tuple[int, int], *, first: int = 0,
-                 jitter: float = 1.0, turn: tuple[int, int] = (0, 1), midnight: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        every: int,
+        length: tuple[int, int],
+        *,
+        first: int = 0,
+        jitter: float = 1.0,
+        turn: tuple[int, int] = (0, 1),
+        midnight: bool = False,
+    ) -> None:
         self._world, self._name, self._every, self._length = world, name, every, length
         self._first = (world.midnight if midnight else world.start) + first
         self._jitter, self._turn = jitter, turn
@@ -123,9 +132,16 @@ class Truth:
 
     def as_dict(self) -> dict[str, Any]:
         """As in the truth file."""
-        return {"condition": self.condition, "source": self.source, "start": self.start, "end": self.end,
-                "severity": self.severity.name.lower(), "on_delay": self.on_delay, "certain": self.certain,
-                "note": self.note}
+        return {
+            "condition": self.condition,
+            "source": self.source,
+            "start": self.start,
+            "end": self.end,
+            "severity": self.severity.name.lower(),
+            "on_delay": self.on_delay,
+            "certain": self.certain,
+            "note": self.note,
+        }
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Truth:
@@ -249,8 +265,9 @@ class World:
     def add(self, *parts: Thing | Series | Mover) -> None:
         """Add parts; a name may be added once."""
         for part in parts:
-            shelf: dict[str, Any] = (self.things if isinstance(part, Thing) else
-                                     self.series if isinstance(part, Series) else self.movers)
+            shelf: dict[str, Any] = (
+                self.things if isinstance(part, Thing) else self.series if isinstance(part, Series) else self.movers
+            )
             key = part.name if isinstance(part, Thing) else part.key
             if key in shelf:
                 raise ValueError(f"{key} is in the world already")
@@ -321,8 +338,9 @@ class World:
 
     def _fixes(self, mover: Mover, times: Longs) -> tuple[Doubles, Doubles, Doubles, Doubles]:
         step = 5 * SECOND_US
-        (x0, lon, x1), (y0, lat, y1) = (np.split(part, 3) for part in mover.path(
-            np.concatenate([times - step, times, times + step])))
+        (x0, lon, x1), (y0, lat, y1) = (
+            np.split(part, 3) for part in mover.path(np.concatenate([times - step, times, times + step]))
+        )
         shrink = np.cos(np.radians(lat))
         east, north = (x1 - x0) * shrink * _DEG_M / 10, (y1 - y0) * _DEG_M / 10  # metres a second
         speed = np.hypot(east, north) * 3600 / 1852

@@ -64,8 +64,9 @@ def read_polygons(path: Path) -> Polygons:
     try:
         size = path.stat().st_size
         if size > _LIMIT:
-            raise InputError(f"{size >> 20} MiB is too large for commune polygons", where=str(path),
-                             hint="simplify it to about 10 m")
+            raise InputError(
+                f"{size >> 20} MiB is too large for commune polygons", where=str(path), hint="simplify it to about 10 m"
+            )
         body = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
@@ -82,8 +83,11 @@ def read_polygons(path: Path) -> Polygons:
     taken: dict[str, int] = {}
     for index, feature in enumerate(features):
         properties = feature.get("properties") if isinstance(feature, dict) else None
-        known = {str(key).lower(): value for key, value in (properties or {}).items()} \
-            if isinstance(properties, dict) else {}
+        known = (
+            {str(key).lower(): value for key, value in (properties or {}).items()}
+            if isinstance(properties, dict)
+            else {}
+        )
         name = next((str(known[key]) for key in NAME_FIELDS if known.get(key)), "")
         try:
             if not isinstance(feature, dict) or feature.get("type") != "Feature":
@@ -129,8 +133,10 @@ def _polygon(geometry: Any) -> Any:
         raise InputError("its geometry is empty")
     west, south, east, north = shape.bounds
     if not (_VIETNAM[0] <= west and _VIETNAM[1] <= south and east <= _VIETNAM[2] and north <= _VIETNAM[3]):
-        raise InputError(f"it lies at {west:g} {south:g} … {east:g} {north:g}, not in Việt Nam",
-                         hint="coordinates are longitude, latitude in degrees of WGS 84; convert VN-2000 first")
+        raise InputError(
+            f"it lies at {west:g} {south:g} … {east:g} {north:g}, not in Việt Nam",
+            hint="coordinates are longitude, latitude in degrees of WGS 84; convert VN-2000 first",
+        )
     if not shape.is_valid:
         raise InputError(f"its outline is not valid: {shapely.is_valid_reason(shape)}")
     return shapely.force_2d(shape)

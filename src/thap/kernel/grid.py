@@ -38,8 +38,9 @@ class Locator:
         cells: how many cells the grid may have.
     """
 
-    def __init__(self, units: tuple[Commune, ...], polygons: Mapping[str, Any] | None = None,
-                 cells: int = _CELLS) -> None:
+    def __init__(
+        self, units: tuple[Commune, ...], polygons: Mapping[str, Any] | None = None, cells: int = _CELLS
+    ) -> None:
         self.communes = units
         self.codes = np.array([unit.code for unit in units])
         self.approximate = not polygons
@@ -124,11 +125,11 @@ class Locator:
         label = self._fill(border)
         # A polygon without an edge in a border cell may still hold all of it where polygons overlap.
         tree = shapely.STRtree(self._polygons)
-        middle = shapely.points(self._x0 + (border % self._nx + 0.5) / self._per_x,
-                                self._y0 + (border // self._nx + 0.5) / self._per_y)
+        middle = shapely.points(
+            self._x0 + (border % self._nx + 0.5) / self._per_x, self._y0 + (border // self._nx + 0.5) / self._per_y
+        )
         held, holder = tree.query(middle, predicate="intersects")
-        pairs = np.unique(np.concatenate([np.stack([cell, polygon]), np.stack([border[held], holder])], axis=1),
-                          axis=1)
+        pairs = np.unique(np.concatenate([np.stack([cell, polygon]), np.stack([border[held], holder])], axis=1), axis=1)
         self._candidate = pairs[1].astype(np.int16)
         self._first = np.append(np.searchsorted(pairs[0], border), len(pairs[0]))
         self._slot = np.zeros(self._nx * self._ny, np.int32)
@@ -189,8 +190,10 @@ class Locator:
         return label
 
 
-def _spread(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64],
-            ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _spread(
+    first: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Every whole number of every range first…last: (which range, the number)."""
     count = last - first + 1
     which = np.repeat(np.arange(len(first)), count)

@@ -51,8 +51,15 @@ class Beat:
         return time.monotonic() - self.heard
 
     def as_dict(self) -> dict[str, Any]:
-        return {"role": self.role, "pid": self.pid, "time": self.time_us, "age_s": round(self.age_s, 2),
-                "fresh": self.age_s <= FRESH_S, "stages": self.stages, "counters": self.counters}
+        return {
+            "role": self.role,
+            "pid": self.pid,
+            "time": self.time_us,
+            "age_s": round(self.age_s, 2),
+            "fresh": self.age_s <= FRESH_S,
+            "stages": self.stages,
+            "counters": self.counters,
+        }
 
 
 class Board(Collector):
@@ -79,8 +86,10 @@ class Board(Collector):
         or that has been silent for ten minutes, is left out."""
         newest: dict[tuple[str, int], Beat] = {}
         for key, beat in self._beats.items():
-            replaced = any(role == beat.role and pid != beat.pid and other.heard > beat.heard
-                           for (role, pid), other in self._beats.items())
+            replaced = any(
+                role == beat.role and pid != beat.pid and other.heard > beat.heard
+                for (role, pid), other in self._beats.items()
+            )
             if beat.age_s <= FRESH_S or (not replaced and beat.age_s <= _FORGET_S):
                 newest[key] = beat
         self._beats = newest
@@ -96,16 +105,23 @@ class Board(Collector):
         age = GaugeMetricFamily("thap_heartbeat_age_seconds", "Since the last heartbeat of a process.", labels=["role"])
         lag = GaugeMetricFamily("thap_stage_lag", "Records or messages a stage is behind.", labels=["role", "stage"])
         rate = GaugeMetricFamily("thap_stage_rate", "Records a second a stage handles.", labels=["role", "stage"])
-        total = CounterMetricFamily("thap_stage_records", "Records a stage has handled since it started.",
-                                    labels=["role", "stage"])
-        reached = GaugeMetricFamily("thap_stage_sequence", "Journal sequence a stage has reached.",
-                                    labels=["role", "stage"])
-        other = GaugeMetricFamily("thap_stage_figure", "Further figures of a stage.",
-                                  labels=["role", "stage", "figure"])
+        total = CounterMetricFamily(
+            "thap_stage_records", "Records a stage has handled since it started.", labels=["role", "stage"]
+        )
+        reached = GaugeMetricFamily(
+            "thap_stage_sequence", "Journal sequence a stage has reached.", labels=["role", "stage"]
+        )
+        other = GaugeMetricFamily(
+            "thap_stage_figure", "Further figures of a stage.", labels=["role", "stage", "figure"]
+        )
         doors = CounterMetricFamily("thap_door_records", "What doors did with what came in.", labels=["door", "what"])
         events = CounterMetricFamily("thap_events", "Events counted by processes.", labels=["role", "name"])
         known: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
-            "lag": lag, "rate": rate, "total": total, "seq": reached}
+            "lag": lag,
+            "rate": rate,
+            "total": total,
+            "seq": reached,
+        }
         for beat in beats:
             age.add_metric([beat.role], beat.age_s)
             for stage, figures in beat.stages.items():
@@ -125,8 +141,11 @@ class Board(Collector):
 
 
 def _numbers(figures: dict[str, Any]) -> Iterable[tuple[str, float]]:
-    return [(name, float(value)) for name, value in figures.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)]
+    return [
+        (name, float(value))
+        for name, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
 
 
 def exposition(*collectors: Collector) -> bytes:

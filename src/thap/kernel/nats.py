@@ -73,6 +73,7 @@ class NatsServer:
         self.port = 0
         self.mqtt_port = 0
         self.password = ""
+        self._password_hash = ""
 
     @property
     def url(self) -> str:
@@ -93,6 +94,9 @@ class NatsServer:
             secret.touch(mode=0o600)
             secret.write_text(secrets.token_urlsafe(24))
         self.password = secret.read_text().strip()
+        # Hashed once: an account whose hash changes is thrown out when the configuration is read again.
+        hashed = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()
+        self._password_hash = hashed.replace("$2b$", "$2a$", 1)
         self.port = free_port()
         if self._settings.doors.mqtt:
             self.mqtt_port = self._settings.mqtt_port or free_port(self._settings.host)
@@ -110,8 +114,11 @@ class NatsServer:
     def set_mqtt_users(self, users: list[MqttUser]) -> None:
         """Replace the device accounts; a running server takes them at once, without dropping connections."""
         self._settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        body = json.dumps([[u.name, u.password_hash, u.publish] for u in users])
+        if self._users.exists() and self._users.read_text() == body:
+            return
         self._users.touch(mode=0o600)
-        self._users.write_text(json.dumps([[u.name, u.password_hash, u.publish] for u in users]))
+        self._users.write_text(body)
         if self.port:
             self._write_config()
         if self._process is not None and self._process.poll() is None:
@@ -121,8 +128,7 @@ class NatsServer:
         settings = self._settings
         sync = "always" if settings.journal.durability == "power" else "2m"
         store_gib = max(1, round(settings.journal.max_gib * 1.5 + 1))
-        internal = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode().replace("$2b$", "$2a$", 1)
-        users: list[dict[str, object]] = [{"user": INTERNAL_USER, "password": internal}]
+        users: list[dict[str, object]] = [{"user": INTERNAL_USER, "password": self._password_hash}]
         if self._users.exists():
             users += [
                 {

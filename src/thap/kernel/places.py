@@ -18,6 +18,24 @@ from thap.kernel.places_records import (
 )
 from thap.kernel.units import PROVINCE_CODE, Commune, OldUnit, commune, communes, convert, fold, old_units, search
 
-__all__ = ["PROVINCE_CODE", "Commune", "Fault", "Imported", "Locator", "OldUnit", "Polygons", "commune", "communes",
-           "convert", "fold", "import_polygons", "imports", "load_locator", "old_units", "polygons", "polygons_version",
-           "read_polygons", "search"]
+__all__ = [
+    "PROVINCE_CODE",
+    "Commune",
+    "Fault",
+    "Imported",
+    "Locator",
+    "OldUnit",
+    "Polygons",
+    "commune",
+    "communes",
+    "convert",
+    "fold",
+    "import_polygons",
+    "imports",
+    "load_locator",
+    "old_units",
+    "polygons",
+    "polygons_version",
+    "read_polygons",
+    "search",
+]

@@ -18,20 +18,22 @@ from thap.kernel.units import communes
 __all__ = ["Imported", "import_polygons", "imports", "load_locator", "polygons", "polygons_version"]
 
 place_imports = sa.Table(
-    "place_imports", metadata,
+    "place_imports",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("source", sa.String(512), nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),     # SHA-256 of the file
-    sa.Column("time", sa.BigInteger, nullable=False),       # µs
+    sa.Column("digest", sa.String(64), nullable=False),  # SHA-256 of the file
+    sa.Column("time", sa.BigInteger, nullable=False),  # µs
     sa.Column("communes", sa.Integer, nullable=False),
 )
 place_polygons = sa.Table(
-    "place_polygons", metadata,
+    "place_polygons",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("import_id", sa.ForeignKey("place_imports.id"), nullable=False),
     sa.Column("code", sa.String(5), nullable=False),
-    sa.Column("wkb", sa.LargeBinary, nullable=False),       # WGS 84
-    sa.Column("until", sa.BigInteger),                      # µs when it was replaced; null holds now
+    sa.Column("wkb", sa.LargeBinary, nullable=False),  # WGS 84
+    sa.Column("until", sa.BigInteger),  # µs when it was replaced; null holds now
     sa.Index("ix_place_polygons_code_until", "code", "until"),
 )
 
@@ -49,8 +51,9 @@ class Imported:
     """How many polygons it brought."""
 
 
-async def import_polygons(connection: AsyncConnection, source: str, digest: str,
-                          wkb: dict[str, bytes]) -> Imported | None:
+async def import_polygons(
+    connection: AsyncConnection, source: str, digest: str, wkb: dict[str, bytes]
+) -> Imported | None:
     """Let new polygons hold from now on; those they replace are kept with the time they ended.
 
     Args:
@@ -67,12 +70,17 @@ async def import_polygons(connection: AsyncConnection, source: str, digest: str,
     if all(current.get(code) == shape for code, shape in wkb.items()):
         return None
     now = now_us()
-    made = await connection.execute(sa.insert(place_imports).values(
-        source=source, digest=digest, time=now, communes=len(wkb)).returning(place_imports.c.id))
+    made = await connection.execute(
+        sa.insert(place_imports)
+        .values(source=source, digest=digest, time=now, communes=len(wkb))
+        .returning(place_imports.c.id)
+    )
     number = int(made.scalar_one())
     await connection.execute(sa.update(place_polygons).where(p.until.is_(None), p.code.in_(wkb)).values(until=now))
-    await connection.execute(sa.insert(place_polygons), [
-        {"import_id": number, "code": code, "wkb": shape, "until": None} for code, shape in wkb.items()])
+    await connection.execute(
+        sa.insert(place_polygons),
+        [{"import_id": number, "code": code, "wkb": shape, "until": None} for code, shape in wkb.items()],
+    )
     return Imported(number, source, digest, now, len(wkb))
 
 
@@ -87,8 +95,11 @@ async def polygons(connection: AsyncConnection, at: int | None = None) -> dict[s
     p = place_polygons.c
     statement = sa.select(p.code, p.wkb).where(p.until.is_(None))
     if at is not None:
-        statement = (sa.select(p.code, p.wkb).join_from(place_polygons, place_imports)
-                     .where(place_imports.c.time <= at, sa.or_(p.until.is_(None), p.until > at)))
+        statement = (
+            sa.select(p.code, p.wkb)
+            .join_from(place_polygons, place_imports)
+            .where(place_imports.c.time <= at, sa.or_(p.until.is_(None), p.until > at))
+        )
     return {row.code: row.wkb for row in await connection.execute(statement)}
 
 

@@ -96,7 +96,7 @@ class EngineSettings(_Section):
     batch_ms: int = Field(10, ge=1, le=1000, description="How long records may gather into one micro-batch.")
     batch_rows: int = Field(100_000, ge=100, description="Rows that close a micro-batch at once.")
     checkpoint_s: float = Field(
-        10.0,
+        3.0,
         ge=0.5,
         le=600,
         description="Seconds between two checkpoints of detector state; after a crash at most this much is read again.",

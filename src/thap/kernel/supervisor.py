@@ -31,6 +31,7 @@ from thap.kernel.settings import Settings
 __all__ = ["Child", "Supervisor", "lock_data_directory", "python_child"]
 
 _log = structlog.get_logger(__name__)
+_ACCOUNTS_S = 60.0
 
 
 def lock_data_directory(settings: Settings) -> IO[str]:
@@ -119,6 +120,7 @@ class Supervisor:
         self._stopping = False
         self._nats_restarts = 0
         self._nats_started = 0.0
+        self._announced = 0.0
         self.bus: Bus | None = None
 
     def start_nats(self) -> None:
@@ -138,10 +140,14 @@ class Supervisor:
         await bus.listen("centre.stats.*", self._hear)
         if self.reload_users is not None:
             await bus.listen("centre.live.tokens", self._tokens_changed)
+        accounts_at = time.monotonic()
         while not self._stopping:
             await asyncio.sleep(0.2)
             if not self.nats.alive():
                 await self._revive_nats()
+            if self.reload_users is not None and time.monotonic() - accounts_at > _ACCOUNTS_S:
+                accounts_at = time.monotonic()  # accounts expire without anybody saying so
+                await self.reload_users()
             for child in self.children.values():
                 self._look_after(child)
             self._announce_self(bus)
@@ -149,7 +155,7 @@ class Supervisor:
     def _announce_self(self, bus: Bus) -> None:
         """The supervisor's own heartbeat: what it restarted."""
         now = time.monotonic()
-        if now - getattr(self, "_announced", 0.0) < 1:
+        if now - self._announced < 1:
             return
         self._announced = now
         body = {

@@ -37,8 +37,18 @@ from thap.kernel.errors import ConflictError, InputError, NotFoundError, Unauthe
 from thap.kernel.nats import INTERNAL_USER, MqttUser
 from thap.kernel.records import Records, metadata
 
-__all__ = ["LOCAL", "SCOPES", "Token", "Tokens", "create_token", "granted", "list_tokens", "mqtt_users",
-           "revoke_token", "tokens"]
+__all__ = [
+    "LOCAL",
+    "SCOPES",
+    "Token",
+    "Tokens",
+    "create_token",
+    "granted",
+    "list_tokens",
+    "mqtt_users",
+    "revoke_token",
+    "tokens",
+]
 
 SCOPES: dict[str, frozenset[str]] = {
     "read": frozenset({"read"}),
@@ -56,25 +66,31 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _FRESH_S = 30.0
 
 tokens = sa.Table(
-    "tokens", metadata,
+    "tokens",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("kind", sa.String(8), nullable=False),            # api or mqtt
+    sa.Column("kind", sa.String(8), nullable=False),  # api or mqtt
     sa.Column("scopes", sa.JSON, nullable=False),
-    sa.Column("things", sa.JSON, nullable=False),               # patterns of what it may write; [] for all
+    sa.Column("things", sa.JSON, nullable=False),  # patterns of what it may write; [] for all
     sa.Column("hash", sa.String(80), nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(64), nullable=False),
-    sa.Column("expires", sa.BigInteger),                        # µs
-    sa.Column("revoked", sa.BigInteger),                        # µs
-    sa.Column("last_used", sa.BigInteger),                      # µs
+    sa.Column("expires", sa.BigInteger),  # µs
+    sa.Column("revoked", sa.BigInteger),  # µs
+    sa.Column("last_used", sa.BigInteger),  # µs
     sa.Column("requests", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("accepted", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("refused", sa.BigInteger, nullable=False, server_default="0"),
 )
 # A revoked token stays listed, and its name may be given again.
-sa.Index("uq_tokens_name_live", tokens.c.name, unique=True, sqlite_where=tokens.c.revoked.is_(None),
-         postgresql_where=tokens.c.revoked.is_(None))
+sa.Index(
+    "uq_tokens_name_live",
+    tokens.c.name,
+    unique=True,
+    sqlite_where=tokens.c.revoked.is_(None),
+    postgresql_where=tokens.c.revoked.is_(None),
+)
 
 
 @lru_cache(maxsize=256)
@@ -118,10 +134,20 @@ class Token:
 
     def as_dict(self) -> dict[str, Any]:
         """The token as API and `--json` show it."""
-        return {"name": self.name, "kind": self.kind, "scopes": sorted(self.scopes), "things": list(self.things),
-                "created": self.created, "created_by": self.created_by, "expires": self.expires,
-                "revoked": self.revoked, "last_used": self.last_used, "requests": self.requests,
-                "accepted": self.accepted, "refused": self.refused}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "scopes": sorted(self.scopes),
+            "things": list(self.things),
+            "created": self.created,
+            "created_by": self.created_by,
+            "expires": self.expires,
+            "revoked": self.revoked,
+            "last_used": self.last_used,
+            "requests": self.requests,
+            "accepted": self.accepted,
+            "refused": self.refused,
+        }
 
 
 def granted(scopes: Iterable[str]) -> frozenset[str]:
@@ -133,8 +159,11 @@ def granted(scopes: Iterable[str]) -> frozenset[str]:
     wanted = list(scopes)
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
-        raise InputError(f"{unknown[0]!r} is not a scope" if unknown else "no scope given", where="scopes",
-                         hint=f"choose of {', '.join(SCOPES)}")
+        raise InputError(
+            f"{unknown[0]!r} is not a scope" if unknown else "no scope given",
+            where="scopes",
+            hint=f"choose of {', '.join(SCOPES)}",
+        )
     return frozenset().union(*(SCOPES[scope] for scope in wanted))
 
 
@@ -142,11 +171,11 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _check_request(name: str, kind: str, scopes: frozenset[str], things: tuple[str, ...],
-                   expires: int | None) -> None:
+def _check_request(name: str, kind: str, scopes: frozenset[str], things: tuple[str, ...], expires: int | None) -> None:
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is not a name for a token", where="name",
-                         hint="use letters, digits and . _ @ -, at most 64")
+        raise InputError(
+            f"{name!r} is not a name for a token", where="name", hint="use letters, digits and . _ @ -, at most 64"
+        )
     if name in (LOCAL, INTERNAL_USER):
         raise ConflictError(f"the name {name!r} belongs to the centre itself", where="name", hint="choose another name")
     if kind not in ("api", "mqtt"):
@@ -156,15 +185,25 @@ def _check_request(name: str, kind: str, scopes: frozenset[str], things: tuple[s
     if kind == "mqtt" and scopes != SCOPES["write"]:
         raise InputError("an MQTT account can only write", where="scopes", hint="give it the scope write alone")
     if kind == "mqtt" and any(character in pattern for pattern in things for character in "*?[/ >"):
-        raise InputError("an MQTT account is limited by whole names, not by patterns", where="things",
-                         hint="name each thing: nats-server enforces the limit and compares whole topic levels")
+        raise InputError(
+            "an MQTT account is limited by whole names, not by patterns",
+            where="things",
+            hint="name each thing: nats-server enforces the limit and compares whole topic levels",
+        )
     if expires is not None and expires <= now_us():
         raise InputError("it would have expired already", where="expires")
 
 
-async def create_token(connection: AsyncConnection, name: str, scopes: Iterable[str], *,
-                       kind: Literal["api", "mqtt"] = "api", things: Iterable[str] = (), expires: int | None = None,
-                       created_by: str = "") -> tuple[Token, str]:
+async def create_token(
+    connection: AsyncConnection,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    kind: Literal["api", "mqtt"] = "api",
+    things: Iterable[str] = (),
+    expires: int | None = None,
+    created_by: str = "",
+) -> tuple[Token, str]:
     """Make a token; returns it with its secret, which is never shown again.
 
     Args:
@@ -186,12 +225,22 @@ async def create_token(connection: AsyncConnection, name: str, scopes: Iterable[
     kept = bcrypt.hashpw(secret.encode(), bcrypt.gensalt(4)).decode() if kind == "mqtt" else _digest(secret).hex()
     stamp = now_us()
     try:
-        await connection.execute(sa.insert(tokens).values(
-            name=name, kind=kind, scopes=sorted(grant), things=list(patterns), hash=kept, created=stamp,
-            created_by=created_by, expires=expires))
+        await connection.execute(
+            sa.insert(tokens).values(
+                name=name,
+                kind=kind,
+                scopes=sorted(grant),
+                things=list(patterns),
+                hash=kept,
+                created=stamp,
+                created_by=created_by,
+                expires=expires,
+            )
+        )
     except IntegrityError:
-        raise ConflictError(f"a token named {name!r} exists", where="name",
-                            hint="revoke it first or choose another name") from None
+        raise ConflictError(
+            f"a token named {name!r} exists", where="name", hint="revoke it first or choose another name"
+        ) from None
     return Token(name, kind, grant, patterns, stamp, created_by, expires), secret
 
 
@@ -221,11 +270,17 @@ async def list_tokens(connection: AsyncConnection, *, revoked: bool = False) -> 
 async def mqtt_users(connection: AsyncConnection) -> list[MqttUser]:
     """The accounts nats-server shall accept now: MQTT tokens neither revoked nor expired."""
     now = now_us()
-    statement = sa.select(tokens).where(
-        tokens.c.kind == "mqtt", tokens.c.revoked.is_(None),
-        tokens.c.expires.is_(None) | (tokens.c.expires > now)).order_by(tokens.c.id)
-    return [MqttUser(row["name"], row["hash"], _subjects(row["things"]))
-            for row in (await connection.execute(statement)).mappings()]
+    statement = (
+        sa.select(tokens)
+        .where(
+            tokens.c.kind == "mqtt", tokens.c.revoked.is_(None), tokens.c.expires.is_(None) | (tokens.c.expires > now)
+        )
+        .order_by(tokens.c.id)
+    )
+    return [
+        MqttUser(row["name"], row["hash"], _subjects(row["things"]))
+        for row in (await connection.execute(statement)).mappings()
+    ]
 
 
 def _subjects(things: list[str]) -> tuple[str, ...]:
@@ -237,9 +292,21 @@ def _subjects(things: list[str]) -> tuple[str, ...]:
 
 def _token(row: Any) -> Token:
     digest = bytes.fromhex(row["hash"]) if row["kind"] == "api" else row["hash"].encode()
-    return Token(row["name"], row["kind"], granted(row["scopes"]), tuple(row["things"]), row["created"],
-                 row["created_by"], row["expires"], row["revoked"], row["last_used"], row["requests"],
-                 row["accepted"], row["refused"], digest)
+    return Token(
+        row["name"],
+        row["kind"],
+        granted(row["scopes"]),
+        tuple(row["things"]),
+        row["created"],
+        row["created_by"],
+        row["expires"],
+        row["revoked"],
+        row["last_used"],
+        row["requests"],
+        row["accepted"],
+        row["refused"],
+        digest,
+    )
 
 
 class Tokens:
@@ -282,8 +349,7 @@ class Tokens:
         digest = _digest(secret)
         token = self._by_digest.get(digest) or self._local_token()
         if token is None or not hmac.compare_digest(token.digest, digest):
-            raise UnauthenticatedError("this token is not known, or was revoked",
-                                       hint="`thap tokens create` makes one")
+            raise UnauthenticatedError("this token is not known, or was revoked", hint="`thap tokens create` makes one")
         return self._in_force(token)
 
     async def named(self, name: str) -> Token | None:
@@ -309,9 +375,15 @@ class Tokens:
         async with self._records.write() as connection:
             for name, (last, requests, accepted, refused) in used.items():
                 await connection.execute(
-                    sa.update(tokens).where(tokens.c.name == name, tokens.c.revoked.is_(None)).values(
-                        last_used=last, requests=tokens.c.requests + requests,
-                        accepted=tokens.c.accepted + accepted, refused=tokens.c.refused + refused))
+                    sa.update(tokens)
+                    .where(tokens.c.name == name, tokens.c.revoked.is_(None))
+                    .values(
+                        last_used=last,
+                        requests=tokens.c.requests + requests,
+                        accepted=tokens.c.accepted + accepted,
+                        refused=tokens.c.refused + refused,
+                    )
+                )
 
     def _in_force(self, token: Token) -> Token:
         if not token.live(now_us()):

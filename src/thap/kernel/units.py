@@ -75,8 +75,16 @@ def communes() -> tuple[Commune, ...]:
     made = []
     for row in rows:
         lon, lat = _centre(row, former.get(row["wardKey"], []))
-        made.append(Commune(row["wardCode"], row["wardShort"], "phường" if row["wardType"] == "Phường" else "xã",
-                            lon, lat, row["wardAreaKm2"]))
+        made.append(
+            Commune(
+                row["wardCode"],
+                row["wardShort"],
+                "phường" if row["wardType"] == "Phường" else "xã",
+                lon,
+                lat,
+                row["wardAreaKm2"],
+            )
+        )
     return tuple(sorted(made, key=lambda unit: unit.code))
 
 
@@ -89,8 +97,12 @@ def old_units() -> tuple[OldUnit, ...]:
     for key, old in _conversions():
         rows[old["wardCode"]] = old
         became.setdefault(old["wardCode"], []).append(codes[key])
-    return tuple(OldUnit(code, rows[code]["ward"], rows[code]["district"], rows[code]["province"],
-                         tuple(dict.fromkeys(became[code]))) for code in sorted(rows))
+    return tuple(
+        OldUnit(
+            code, rows[code]["ward"], rows[code]["district"], rows[code]["province"], tuple(dict.fromkeys(became[code]))
+        )
+        for code in sorted(rows)
+    )
 
 
 def commune(code: str) -> Commune:
@@ -121,8 +133,11 @@ def search(text: str, limit: int = 20) -> list[Commune]:
             plain = fold(form)
             if wanted not in plain:
                 continue
-            rank = (int(old), 0 if plain == wanted else 1 if plain.startswith(wanted) else 2,
-                    0 if exact in _marked(form) else 1)
+            rank = (
+                int(old),
+                0 if plain == wanted else 1 if plain.startswith(wanted) else 2,
+                0 if exact in _marked(form) else 1,
+            )
             ranked[unit.code] = min(rank, ranked.get(unit.code, rank))
 
     for unit in communes():
@@ -155,16 +170,22 @@ def convert(text: str) -> list[OldUnit]:
     marked = _marked(text.partition(",")[0])
     candidates = [old for old in old_units() if ward and within(old)]
     for name_of in (_ward_name, _district_name):
-        if found := [old for old in candidates if f" {marked} " in f" {_marked(name_of(old))} "
-                     and ward in (fold(name_of(old)), _bare(fold(name_of(old))))]:
+        if found := [
+            old
+            for old in candidates
+            if f" {marked} " in f" {_marked(name_of(old))} " and ward in (fold(name_of(old)), _bare(fold(name_of(old))))
+        ]:
             return found
     if found := [old for old in candidates if ward == fold(old.ward)]:
         return found
-    if found := [old for old in candidates if ward in (_bare(fold(old.ward)), fold(old.district),
-                                                       _bare(fold(old.district)))]:
+    if found := [
+        old for old in candidates if ward in (_bare(fold(old.ward)), fold(old.district), _bare(fold(old.district)))
+    ]:
         return found
-    raise NotFoundError(f"no unit of the province was called {text!r} before July 2025",
-                        hint="write the old ward and its district, as `Phường 5, Mỹ Tho`")
+    raise NotFoundError(
+        f"no unit of the province was called {text!r} before July 2025",
+        hint="write the old ward and its district, as `Phường 5, Mỹ Tho`",
+    )
 
 
 def _ward_name(old: OldUnit) -> str:
@@ -195,13 +216,19 @@ def _conversions() -> tuple[tuple[str, dict[str, Any]], ...]:
 
     province = "tinhdongthap"
     merged = set(tables.DICT_PROVINCE[province])
-    old = {f"{row['provinceKey']}_{row['districtKey']}_{row['wardKey']}": row
-           for row in get_data(table="admin_units_legacy") if row["provinceKey"] in merged and row["ward"]}
-    whole = [(key, old[name]) for key, names in tables.DICT_PROVINCE_WARD_NO_DIVIDED[province].items()
-             for name in names]
-    divided = [(part["newWardKey"], old[name])
-               for name, parts in tables.DICT_PROVINCE_WARD_DIVIDED.get(province, {}).items()
-               for part in sorted(parts, key=lambda part: not part["isDefaultNewWard"])]
+    old = {
+        f"{row['provinceKey']}_{row['districtKey']}_{row['wardKey']}": row
+        for row in get_data(table="admin_units_legacy")
+        if row["provinceKey"] in merged and row["ward"]
+    }
+    whole = [
+        (key, old[name]) for key, names in tables.DICT_PROVINCE_WARD_NO_DIVIDED[province].items() for name in names
+    ]
+    divided = [
+        (part["newWardKey"], old[name])
+        for name, parts in tables.DICT_PROVINCE_WARD_DIVIDED.get(province, {}).items()
+        for part in sorted(parts, key=lambda part: not part["isDefaultNewWard"])
+    ]
     return tuple(whole + divided)
 
 
@@ -237,5 +264,5 @@ def _bare(folded: str) -> str:
     """A folded name without the word for its kind."""
     for kind in _KINDS:
         if folded.startswith(kind + " "):
-            return folded[len(kind) + 1:]
+            return folded[len(kind) + 1 :]
     return folded

@@ -64,8 +64,7 @@ class Outcome:
     """Patterns that match no name in quarantine."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"names": self.names, "released": self.released, "rejected": self.rejected,
-                "unmatched": self.unmatched}
+        return {"names": self.names, "released": self.released, "rejected": self.rejected, "unmatched": self.unmatched}
 
 
 class Admission:
@@ -75,8 +74,9 @@ class Admission:
         self._bus, self._records, self._intake = bus, records, intake
         self._one_at_a_time = asyncio.Lock()
 
-    async def waiting(self, *, limit: int = 100, offset: int = 0, pattern: str | None = None,
-                      kind: str | None = None) -> tuple[list[Waiting], int]:
+    async def waiting(
+        self, *, limit: int = 100, offset: int = 0, pattern: str | None = None, kind: str | None = None
+    ) -> tuple[list[Waiting], int]:
         """Names in quarantine, the last heard first, and how many there are in all."""
         async with self._records.read() as connection:
             return await list_waiting(connection, limit=limit, offset=offset, pattern=pattern, kind=kind)
@@ -94,7 +94,9 @@ class Admission:
             for of, register in (("observation", register_datastreams), ("position", register_movers)):
                 for start in range(0, len(keys[of]), _REGISTER_AT_ONCE):
                     async with self._records.write() as connection:
-                        await register(connection, [{"key": key} for key in keys[of][start:start + _REGISTER_AT_ONCE]])
+                        await register(
+                            connection, [{"key": key} for key in keys[of][start : start + _REGISTER_AT_ONCE]]
+                        )
             outcome = await self._release(names)
         outcome.unmatched = unmatched
         return outcome
@@ -142,8 +144,11 @@ class Admission:
 
     async def _matching(self, patterns: Sequence[str], kind: str | None) -> tuple[Names, list[str]]:
         if not patterns or not all(patterns):
-            raise InputError("no name or pattern is given", where="patterns",
-                             hint="name what to admit, as tram-01/level or tram-*; * means all")
+            raise InputError(
+                "no name or pattern is given",
+                where="patterns",
+                hint="name what to admit, as tram-01/level or tram-*; * means all",
+            )
         async with self._records.read() as connection:
             return await matching(connection, patterns, kind)
 
@@ -167,8 +172,15 @@ class Admission:
                 receipt = await self._intake.observations(held.door, keys, times, _column(records, "result"), raw)
             else:
                 receipt = await self._intake.positions(
-                    held.door, keys, times, _column(records, "lon"), _column(records, "lat"),
-                    _column(records, "speed"), _column(records, "course"), raw)
+                    held.door,
+                    keys,
+                    times,
+                    _column(records, "lon"),
+                    _column(records, "lat"),
+                    _column(records, "speed"),
+                    _column(records, "course"),
+                    raw,
+                )
             outcome.released += receipt.accepted
             outcome.rejected += len(receipt.rejected)
 

@@ -28,16 +28,41 @@ from thap.observe.ships import ship_kind, vessel_key
 __all__ = ["ROLES", "Plan", "Records", "plan_columns"]
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "time": ("time", "timestamp", "datetime", "date_time", "at", "phenomenontime", "phenomenon_time", "ts", "date",
-             "base_date_time", "basedatetime", "thoi_gian", "ngay", "ngay_gio", "recorded_at", "measured_at"),
+    "time": (
+        "time",
+        "timestamp",
+        "datetime",
+        "date_time",
+        "at",
+        "phenomenontime",
+        "phenomenon_time",
+        "ts",
+        "date",
+        "base_date_time",
+        "basedatetime",
+        "thoi_gian",
+        "ngay",
+        "ngay_gio",
+        "recorded_at",
+        "measured_at",
+    ),
     "year": ("year", "observation_year", "nam"),
     "month": ("month", "thang"),
     "day": ("day", "day_of_month"),
     "week": ("week", "iso_week", "tuan"),
     "standard_week": ("standard_week", "std_week", "smw"),
     "thing": ("thing", "station", "location", "site", "trap", "device", "tram", "diem_do", "station_id", "device_id"),
-    "datastream": ("datastream", "key", "series", "property", "parameter", "variable", "sensor", "pest_name",
-                   "collection_type"),
+    "datastream": (
+        "datastream",
+        "key",
+        "series",
+        "property",
+        "parameter",
+        "variable",
+        "sensor",
+        "pest_name",
+        "collection_type",
+    ),
     "result": ("result", "value", "reading", "measurement", "gia_tri", "pest_value"),
     "mover": ("mover", "mmsi", "vessel", "vehicle", "vessel_id", "vehicle_id", "id"),
     "lon": ("lon", "longitude", "lng", "long", "kinh_do"),
@@ -53,8 +78,16 @@ ROLES: dict[str, tuple[str, ...]] = {
 _TOGETHER = ("time", "datastream")
 """Roles that several columns may be recognised for: day and time of day, parts of a name."""
 _POSITION_ROLES = ("mover", "lon", "lat", "speed_kn", "course_deg", "heading", "name", "kind")
-_STATIC = {"length": "length_m", "width": "width_m", "draught": "draught_m", "draft": "draught_m", "imo": "imo",
-           "callsign": "call_sign", "call_sign": "call_sign", "destination": "destination"}
+_STATIC = {
+    "length": "length_m",
+    "width": "width_m",
+    "draught": "draught_m",
+    "draft": "draught_m",
+    "imo": "imo",
+    "callsign": "call_sign",
+    "call_sign": "call_sign",
+    "destination": "destination",
+}
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "unknown"}
 _PERIOD = re.compile(r"p?(\d{2})(\d{2})(?:[_-]\d{4})?")
 _DAY_FIRST = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:[ T]+(.+))?")
@@ -173,9 +206,12 @@ class Plan:
             at: Any = iso(out.time)
         except (InputError, ValueError, OverflowError):
             at = self._as_written(values)
-        record: dict[str, Any] = {"mover": self._mover(values), "at": at,
-                                  "lon": _value(values[self.roles["lon"][0]]),
-                                  "lat": _value(values[self.roles["lat"][0]])}
+        record: dict[str, Any] = {
+            "mover": self._mover(values),
+            "at": at,
+            "lon": _value(values[self.roles["lon"][0]]),
+            "lat": _value(values[self.roles["lat"][0]]),
+        }
         speed = _value(self._first("speed_kn", values))
         course = _value(self._first("course_deg", values))
         if course is None:
@@ -230,13 +266,23 @@ class Plan:
 
     def _as_written(self, values: Values) -> str:
         """A time that cannot be read, for the door to refuse and the dead letter to keep."""
-        places = [place for role in ("time", "year", "month", "day", "week", "standard_week")
-                  for place in self.roles.get(role, [])]
+        places = [
+            place
+            for role in ("time", "year", "month", "day", "week", "standard_week")
+            for place in self.roles.get(role, [])
+        ]
         return " ".join(_text(values[place]) for place in places) or "missing"
 
 
-def plan_columns(columns: Sequence[str], sample: Iterable[Values], *, kind: Kind | None = None,
-                 maps: dict[str, str] | None = None, thing: str | None = None, where: str = "") -> Plan:
+def plan_columns(
+    columns: Sequence[str],
+    sample: Iterable[Values],
+    *,
+    kind: Kind | None = None,
+    maps: dict[str, str] | None = None,
+    thing: str | None = None,
+    where: str = "",
+) -> Plan:
     """Decide what columns mean.
 
     Args:
@@ -262,14 +308,18 @@ def plan_columns(columns: Sequence[str], sample: Iterable[Values], *, kind: Kind
     told = set(roles)
     for index, column in enumerate(columns):
         role = next((role for role, names in ROLES.items() if _plain(column) in names), None)
-        if index not in given and role is not None and role not in told \
-                and (role in _TOGETHER or role not in roles):
+        if index not in given and role is not None and role not in told and (role in _TOGETHER or role not in roles):
             roles.setdefault(role, []).append(index)
     for role in set(_TOGETHER) - told:  # a pest before how it was counted, whatever their order in the file
         roles.get(role, []).sort(key=lambda place: ROLES[role].index(_plain(columns[place])))
     if kind is None:
-        positions = "lon" in roles and "lat" in roles and "result" not in roles and not named \
+        positions = (
+            "lon" in roles
+            and "lat" in roles
+            and "result" not in roles
+            and not named
             and (bool(roles.get("mover")) or thing is not None)
+        )
         kind = Kind.POSITION if positions else Kind.OBSERVATION
     plan = Plan(kind, list(columns), roles, [], [], thing)
     if kind is Kind.POSITION:
@@ -282,9 +332,11 @@ def plan_columns(columns: Sequence[str], sample: Iterable[Values], *, kind: Kind
 def _given(columns: Sequence[str], maps: dict[str, str], where: str, listed: str) -> dict[int, str]:
     given: dict[int, str] = {}
     for wanted, target in maps.items():
-        found = [index for index, column in enumerate(columns) if column == wanted] \
-            or [index for index, column in enumerate(columns) if column.lower() == wanted.lower()] \
+        found = (
+            [index for index, column in enumerate(columns) if column == wanted]
+            or [index for index, column in enumerate(columns) if column.lower() == wanted.lower()]
             or [index for index, column in enumerate(columns) if fnmatchcase(column, wanted)]
+        )
         if not found:
             raise InputError(f"there is no column {wanted!r}", where=where or None, hint=f"columns are: {listed}")
         given.update(dict.fromkeys(found, target))
@@ -295,15 +347,20 @@ def _plan_positions(plan: Plan, named: dict[int, str], where: str, listed: str) 
     roles = plan.roles
     if named:
         column, target = next(iter(named.items()))
-        raise InputError(f"a position has no field {target!r} (column {plan.columns[column]!r})", where=where or None,
-                         hint=f"map columns to time, {', '.join(_POSITION_ROLES)}")
+        raise InputError(
+            f"a position has no field {target!r} (column {plan.columns[column]!r})",
+            where=where or None,
+            hint=f"map columns to time, {', '.join(_POSITION_ROLES)}",
+        )
     for role in ("lon", "lat", *(() if plan.thing is not None else ("mover",))):
         if role not in roles:
-            raise InputError(f"no column tells the {role}", where=where or None,
-                             hint=f"--map COLUMN={role}; columns are: {listed}")
+            raise InputError(
+                f"no column tells the {role}", where=where or None, hint=f"--map COLUMN={role}; columns are: {listed}"
+            )
     if "time" not in roles:
-        raise InputError("no column tells the time", where=where or None,
-                         hint=f"--map COLUMN=time; columns are: {listed}")
+        raise InputError(
+            "no column tells the time", where=where or None, hint=f"--map COLUMN=time; columns are: {listed}"
+        )
     roles["time"] = _time_columns(plan)
 
 
@@ -311,36 +368,59 @@ def _plan_observations(plan: Plan, named: dict[int, str], sample: list[Values], 
     roles = plan.roles
     for role in ("speed_kn", "course_deg", "heading"):
         roles.pop(role, None)  # of a station they are measured values
-    periods = [(index, int(found[1]), int(found[2])) for index, column in enumerate(plan.columns)
-               if (found := _PERIOD.fullmatch(column)) and _is_day(int(found[1]), int(found[2]))]
+    periods = [
+        (index, int(found[1]), int(found[2]))
+        for index, column in enumerate(plan.columns)
+        if (found := _PERIOD.fullmatch(column)) and _is_day(int(found[1]), int(found[2]))
+    ]
     if "year" in roles and len(periods) > 1:
         names = {named[column] for column, _, _ in periods if column in named}
         if len(names) > 1:
-            raise InputError("periods of one row belong to one datastream", where=where or None,
-                             hint=f"map them to one name, as --map 'p*={min(names)}'")
+            raise InputError(
+                "periods of one row belong to one datastream",
+                where=where or None,
+                hint=f"map them to one name, as --map 'p*={min(names)}'",
+            )
         plan.periods = periods
         plan.series = [_Series(periods[0][0], _slug(names.pop()) if names else "value", "")]
     else:
         if "time" in roles:
             roles["time"] = _time_columns(plan)
         elif "year" not in roles:
-            raise InputError("no column tells the time", where=where or None,
-                             hint=f"--map COLUMN=time (or year with week, month, day); columns are: {listed}")
+            raise InputError(
+                "no column tells the time",
+                where=where or None,
+                hint=f"--map COLUMN=time (or year with week, month, day); columns are: {listed}",
+            )
         if named:
-            plan.series = [_Series(index, _slug(name), _name_of(plan.columns[index])[1])
-                           for index, name in named.items()]
+            plan.series = [
+                _Series(index, _slug(name), _name_of(plan.columns[index])[1]) for index, name in named.items()
+            ]
         elif "result" not in roles:
             taken = {place for places in roles.values() for place in places}
-            plan.series = [_Series(index, *_name_of(column)) for index, column in enumerate(plan.columns)
-                           if index not in taken and _is_numeric(index, sample)]
+            plan.series = [
+                _Series(index, *_name_of(column))
+                for index, column in enumerate(plan.columns)
+                if index not in taken and _is_numeric(index, sample)
+            ]
         if "result" not in roles and not plan.series:
-            raise InputError("no column holds values", where=where or None,
-                             hint=f"--map COLUMN=result, or --map COLUMN=name-of-datastream; columns are: {listed}")
-    whole_keys = "result" in roles and len(roles.get("datastream", [])) == 1 and not plan.series and any(
-        "/" in _text(values[roles["datastream"][0]]) for values in sample)
+            raise InputError(
+                "no column holds values",
+                where=where or None,
+                hint=f"--map COLUMN=result, or --map COLUMN=name-of-datastream; columns are: {listed}",
+            )
+    whole_keys = (
+        "result" in roles
+        and len(roles.get("datastream", [])) == 1
+        and not plan.series
+        and any("/" in _text(values[roles["datastream"][0]]) for values in sample)
+    )
     if plan.thing is None and "thing" not in roles and not whole_keys:
-        raise InputError("no column tells the thing", where=where or None,
-                         hint=f"--thing NAME, or --map COLUMN=thing; columns are: {listed}")
+        raise InputError(
+            "no column tells the thing",
+            where=where or None,
+            hint=f"--thing NAME, or --map COLUMN=thing; columns are: {listed}",
+        )
 
 
 def _time_columns(plan: Plan) -> list[int]:
@@ -429,5 +509,3 @@ def _standard_week(year: int, week: int) -> date:
         raise InputError(f"{week} is not a standard week")
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return date(year, 1, 1) + timedelta(days=7 * (week - 1) + (leap and week > 9))
-
-

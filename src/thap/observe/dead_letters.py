@@ -49,8 +49,15 @@ class DeadLetter:
     """As it was sent."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"seq": self.seq, "id": self.id, "door": self.door, "kind": self.kind, "reason": self.reason,
-                "received": self.received, "record": self.record}
+        return {
+            "seq": self.seq,
+            "id": self.id,
+            "door": self.door,
+            "kind": self.kind,
+            "reason": self.reason,
+            "received": self.received,
+            "record": self.record,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,15 @@ class DeadLetters:
         """How many there are."""
         return int((await self._state()).messages)
 
-    async def page(self, *, limit: int = 100, before: int | None = None, door: str | None = None,
-                   kind: str | None = None, reason: str | None = None) -> Page:
+    async def page(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        door: str | None = None,
+        kind: str | None = None,
+        reason: str | None = None,
+    ) -> Page:
         """The newest letters that pass all filters.
 
         Args:
@@ -118,8 +132,12 @@ class DeadLetters:
                 if len(found) == limit:
                     break
                 seq = number - 1
-                if letter is not None and (door is None or letter.door == door) \
-                        and (kind is None or letter.kind == kind) and wanted in letter.reason.lower():
+                if (
+                    letter is not None
+                    and (door is None or letter.door == door)
+                    and (kind is None or letter.kind == kind)
+                    and wanted in letter.reason.lower()
+                ):
                     found.append(letter)
             scanned += _AT_ONCE
         return Page(found, seq + 1 if seq >= first else None, int(state.messages))
@@ -132,8 +150,10 @@ class DeadLetters:
         """
         letter = await self._get(seq)
         if letter is None:
-            raise NotFoundError(f"there is no dead letter {seq}", hint="it may have been retried; "
-                                "`thap dead-letters list` shows those that wait")
+            raise NotFoundError(
+                f"there is no dead letter {seq}",
+                hint="it may have been retried; `thap dead-letters list` shows those that wait",
+            )
         return letter
 
     async def all(self) -> AsyncIterator[DeadLetter]:
@@ -159,8 +179,9 @@ class DeadLetters:
         try:
             receipt = await _submit(self._intake, letter, record)
         except (ValueError, OverflowError, TypeError, InputError) as error:
-            raise InputError(f"letter {seq} cannot be retried: {error}",
-                             hint="mend the record and send it through a door") from None
+            raise InputError(
+                f"letter {seq} cannot be retried: {error}", hint="mend the record and send it through a door"
+            ) from None
         try:
             await self._bus.js.delete_msg(DEAD, seq)
         except NoMessage:
@@ -195,8 +216,10 @@ class DeadLetters:
             try:
                 record = msgspec.json.decode(record)
             except msgspec.DecodeError as error:
-                raise InputError(f"letter {letter.seq} cannot be retried: its record is not JSON ({error})",
-                                 hint="mend the record and send it through a door") from None
+                raise InputError(
+                    f"letter {letter.seq} cannot be retried: its record is not JSON ({error})",
+                    hint="mend the record and send it through a door",
+                ) from None
         if not isinstance(record, dict):
             raise InputError(f"letter {letter.seq} cannot be retried: its record has no fields")
         for name in ("datastream", "mover"):
@@ -217,9 +240,15 @@ def _decode(seq: int, subject: str, payload: bytes) -> DeadLetter:
             raise TypeError
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         body = {"reason": "not JSON", "record": payload.decode("utf-8", "backslashreplace")}
-    return DeadLetter(seq, str(body.get("id", "")), str(body.get("door") or subject.partition(".")[2]),
-                      str(body.get("kind", "")), str(body.get("reason", "")), int(body.get("received") or 0),
-                      body.get("record"))
+    return DeadLetter(
+        seq,
+        str(body.get("id", "")),
+        str(body.get("door") or subject.partition(".")[2]),
+        str(body.get("kind", "")),
+        str(body.get("reason", "")),
+        int(body.get("received") or 0),
+        body.get("record"),
+    )
 
 
 def _from_topic(letter: DeadLetter, record: dict[str, Any]) -> dict[str, Any]:
@@ -238,8 +267,10 @@ def _from_topic(letter: DeadLetter, record: dict[str, Any]) -> dict[str, Any]:
 
 async def _submit(intake: Intake, letter: DeadLetter, record: dict[str, Any]) -> Receipt:
     """Hand one record in, whichever door's spelling it has."""
-    at = next((record[name] for name in ("at", "time", "phenomenonTime", "timestamp") if record.get(name) is not None),
-              letter.received)
+    at = next(
+        (record[name] for name in ("at", "time", "phenomenonTime", "timestamp") if record.get(name) is not None),
+        letter.received,
+    )
     # What the centre itself wrote is µs; what a client wrote is told apart by its size.
     ours = "key" in record or "seq" in record or (letter.door == "mqtt" and letter.record is record)
     times = np.array([at if ours and type(at) is int else parse_time_us(at)], np.int64)
@@ -252,8 +283,15 @@ async def _submit(intake: Intake, letter: DeadLetter, record: dict[str, Any]) ->
         if not key:
             raise InputError("it names no mover")
         return await intake.positions(
-            letter.door, [str(key)], times, _number(record, "lon"), _number(record, "lat"),
-            _number(record, "speed_kn", "speed"), _number(record, "course_deg", "course", "bearing", "heading"), raw)
+            letter.door,
+            [str(key)],
+            times,
+            _number(record, "lon"),
+            _number(record, "lat"),
+            _number(record, "speed_kn", "speed"),
+            _number(record, "course_deg", "course", "bearing", "heading"),
+            raw,
+        )
     key = record.get("datastream") or record.get("key")
     if not key or "result" not in record:
         raise InputError("it is neither an observation nor a position")

@@ -147,8 +147,9 @@ class DataFile:
                 return
             number += 1
             if len(line) == _LINE_MAX:
-                raise InputError("the line is longer than 16 MiB", where=f"{self.path}, line {number}",
-                                 hint="is this a text file?")
+                raise InputError(
+                    "the line is longer than 16 MiB", where=f"{self.path}, line {number}", hint="is this a text file?"
+                )
             yield number, line.rstrip(b"\r\n")
 
     # ---- what it is
@@ -177,14 +178,20 @@ class DataFile:
         if start == b"{":
             return Format.NDJSON
         if start == b"[":
-            raise InputError("a JSON array", where=str(self.path),
-                             hint="write one record a line (`jq -c '.[]'`), or post it to the HTTP door")
+            raise InputError(
+                "a JSON array",
+                where=str(self.path),
+                hint="write one record a line (`jq -c '.[]'`), or post it to the HTTP door",
+            )
         return Format.CSV
 
     def _broken(self, line: int, error: BaseException) -> InputError:
         what = "ends too early" if isinstance(error, EOFError) else f"is broken ({error})"
-        return InputError(f"the packed file {what}", where=f"{self.path}, line {line}",
-                          hint="fetch it again; rows before this line are good")
+        return InputError(
+            f"the packed file {what}",
+            where=f"{self.path}, line {line}",
+            hint="fetch it again; rows before this line are good",
+        )
 
     # ---- Parquet
 
@@ -192,8 +199,11 @@ class DataFile:
         try:
             self._parquet = pq.ParquetFile(self.path)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"not a whole Parquet file: {str(error).splitlines()[0][:200]}", where=str(self.path),
-                             hint="a Parquet file ends with its index: fetch or write it again") from None
+            raise InputError(
+                f"not a whole Parquet file: {str(error).splitlines()[0][:200]}",
+                where=str(self.path),
+                hint="a Parquet file ends with its index: fetch or write it again",
+            ) from None
         if not self._parquet.metadata.num_rows:
             raise InputError("the file has no rows", where=str(self.path))
         return list(self._parquet.schema_arrow.names)
@@ -205,8 +215,10 @@ class DataFile:
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise InputError(f"the Parquet file is broken: {str(error).splitlines()[0][:200]}",
-                                 where=f"{self.path}, after row {self._rows_read}") from None
+                raise InputError(
+                    f"the Parquet file is broken: {str(error).splitlines()[0][:200]}",
+                    where=f"{self.path}, after row {self._rows_read}",
+                ) from None
             if batch is None:
                 return
             for values in zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True):
@@ -223,7 +235,8 @@ class DataFile:
                 raise InputError(
                     f"byte {line[error.start]:#04x} is not UTF-8",
                     where=f"{self.path}, line {number}, column {error.start + 1}",
-                    hint="save the file as UTF-8 (`iconv -f WINDOWS-1258 -t UTF-8`)") from None
+                    hint="save the file as UTF-8 (`iconv -f WINDOWS-1258 -t UTF-8`)",
+                ) from None
             yield text + "\n"
 
     def _open_csv(self, head: bytes) -> list[str]:
@@ -234,11 +247,17 @@ class DataFile:
         columns = [name.strip() for name in names]
         where = f"{self.path}, line 1"
         if b"\0" in head[:4096] or (len(columns) < 2 and not first.strip().isprintable()):
-            raise InputError("the file is of no known format", where=str(self.path),
-                             hint="CSV, Parquet, NDJSON and NMEA logs are read, packed with gzip or not")
+            raise InputError(
+                "the file is of no known format",
+                where=str(self.path),
+                hint="CSV, Parquet, NDJSON and NMEA logs are read, packed with gzip or not",
+            )
         if len(columns) < 2:
-            raise InputError("the first line does not name columns", where=where,
-                             hint="a CSV file begins with the names of at least two columns")
+            raise InputError(
+                "the first line does not name columns",
+                where=where,
+                hint="a CSV file begins with the names of at least two columns",
+            )
         doubled = next((name for name in columns if columns.count(name) > 1), None)
         if doubled is not None:
             column = [index for index, name in enumerate(columns) if name == doubled][1] + 1
@@ -274,8 +293,9 @@ class DataFile:
             if isinstance(record, dict):
                 columns.update(dict.fromkeys(record))
         if not columns:
-            raise InputError("no line is a JSON object", where=f"{self.path}, line 1",
-                             hint="NDJSON has one whole object a line")
+            raise InputError(
+                "no line is a JSON object", where=f"{self.path}, line 1", hint="NDJSON has one whole object a line"
+            )
         return list(columns)
 
     def _ndjson_rows(self) -> Iterator[Row]:

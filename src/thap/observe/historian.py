@@ -122,9 +122,13 @@ class Historian:
             if entries and entries[0].seq > expected:
                 lost = entries[0].seq - expected
                 self.counters["lost"] += lost
-                _log.error("HISTORY HAS A GAP: the journal no longer holds records that were not written yet",
-                           messages=lost, first=expected, last=entries[0].seq - 1,
-                           hint="raise journal.keep_hours or journal.max_gib")
+                _log.error(
+                    "HISTORY HAS A GAP: the journal no longer holds records that were not written yet",
+                    messages=lost,
+                    first=expected,
+                    last=entries[0].seq - 1,
+                    hint="raise journal.keep_hours or journal.max_gib",
+                )
             if not entries:
                 continue
             expected = entries[-1].seq + 1
@@ -149,8 +153,12 @@ class Historian:
                 _log.warning("the journal does not answer yet", reason=repr(error))
                 await asyncio.sleep(0.5)
         if newest < self.seq:
-            _log.error("the journal is shorter than what history has read of it: it was begun anew; reading it from "
-                       "its beginning", newest=newest, read=self.seq)
+            _log.error(
+                "the journal is shorter than what history has read of it: it was begun anew; reading it from "
+                "its beginning",
+                newest=newest,
+                read=self.seq,
+            )
             return 0
         return self.seq
 
@@ -191,8 +199,11 @@ class Historian:
                     return
                 if time.monotonic() - said > _SAY_AGAIN_S:
                     said = time.monotonic()
-                    _log.error("history cannot be written; records wait in the journal, trying again",
-                               reason=str(error), waiting=batch.seq - self.seq)
+                    _log.error(
+                        "history cannot be written; records wait in the journal, trying again",
+                        reason=str(error),
+                        waiting=batch.seq - self.seq,
+                    )
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, 2.0)
         if self.disk_full:
@@ -263,8 +274,12 @@ class Historian:
                     _log.error("a dead letter waits", reason=str(error), seq=thing.seq)
                     await asyncio.sleep(1)
             self.counters["dead"] += 1
-            _log.warning("not written to history: see `thap dead-letters list`", kind=thing.kind, seq=thing.seq,
-                         reason=thing.reason)
+            _log.warning(
+                "not written to history: see `thap dead-letters list`",
+                kind=thing.kind,
+                seq=thing.seq,
+                reason=thing.reason,
+            )
 
     # Upkeep.
     async def _tidy(self) -> None:
@@ -291,20 +306,33 @@ class Historian:
     async def _heartbeat(self) -> None:
         newest, before, then = self.seq, self.total, time.monotonic()
         while True:
-            await asyncio.sleep(1)
             with contextlib.suppress(Exception):  # while the stream restarts, the newest known will do
                 async with asyncio.timeout(2):
                     newest = await self._bus.last_seq(JOURNAL)
             now = time.monotonic()
-            rate, before, then = (self.total - before) / (now - then), self.total, now
+            rate, before, then = (self.total - before) / max(now - then, 0.1), self.total, now
             began = self._upkeep_began
-            await self._bus.announce("centre.stats.history", {
-                "role": "history", "pid": os.getpid(), "time_us": now_us(),
-                "stages": {"history": {
-                    "seq": self.seq, "lag": max(0, newest - self.seq), "rate": round(rate, 1), "total": self.total,
-                    "flush_ms": self.flush_ms, "disk_full": self.disk_full,
-                    "holding": began is not None and now - began < _LONGEST_STEP_S}},
-                "counters": dict(self.counters)})
+            await self._bus.announce(
+                "centre.stats.history",
+                {
+                    "role": "history",
+                    "pid": os.getpid(),
+                    "time_us": now_us(),
+                    "stages": {
+                        "history": {
+                            "seq": self.seq,
+                            "lag": max(0, newest - self.seq),
+                            "rate": round(rate, 1),
+                            "total": self.total,
+                            "flush_ms": self.flush_ms,
+                            "disk_full": self.disk_full,
+                            "holding": began is not None and now - began < _LONGEST_STEP_S,
+                        }
+                    },
+                    "counters": dict(self.counters),
+                },
+            )
+            await asyncio.sleep(1)
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:
@@ -354,7 +382,8 @@ def _decode(entries: list[Entry]) -> _Batch:
         table = pa.Table.from_batches([rows for rows, _, _ in blocks])
         batch.tables[str(kind)] = table.append_column(
             pa.field("received", pa.timestamp("us", tz="UTC"), nullable=False),
-            pa.array(received.view("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")))
+            pa.array(received.view("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")),
+        )
         batch.seqs[str(kind)] = np.repeat(np.array([seq for _, _, seq in blocks], np.int64), sizes)
     return batch
 

@@ -39,7 +39,8 @@ async def load_things(connection: AsyncConnection) -> tuple[ThingInfo, ...]:
     """All things, by number."""
     t = things.c
     rows = await connection.execute(
-        sa.select(t.id, t.name, t.title, t.kind, t.domain, t.lon, t.lat, t.commune).order_by(t.id))
+        sa.select(t.id, t.name, t.title, t.kind, t.domain, t.lon, t.lat, t.commune).order_by(t.id)
+    )
     return tuple(ThingInfo(*row) for row in rows)
 
 
@@ -48,6 +49,7 @@ async def thing_properties(connection: AsyncConnection, numbers: Sequence[int]) 
     found: dict[int, dict[str, Any]] = {}
     for start in range(0, len(numbers), _SOME):
         rows = await connection.execute(
-            sa.select(things.c.id, things.c.properties).where(things.c.id.in_(numbers[start:start + _SOME])))
+            sa.select(things.c.id, things.c.properties).where(things.c.id.in_(numbers[start : start + _SOME]))
+        )
         found.update((number, properties or {}) for number, properties in rows)
     return found

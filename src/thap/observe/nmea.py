@@ -81,12 +81,19 @@ class AisBatch:
 
     def raw(self, index: int) -> dict[str, Any]:
         """Position `index` as it goes to the dead-letter and quarantine streams."""
+
         def known(value: float) -> float | None:
             return None if math.isnan(value) else value
 
-        return {"key": self.keys[index], "at": self.times[index], "lon": self.lons[index],
-                "lat": self.lats[index], "speed": known(self.speeds_kn[index]),
-                "course": known(self.courses_deg[index]), "sentence": self.sentences[index]}
+        return {
+            "key": self.keys[index],
+            "at": self.times[index],
+            "lon": self.lons[index],
+            "lat": self.lats[index],
+            "speed": known(self.speeds_kn[index]),
+            "course": known(self.courses_deg[index]),
+            "sentence": self.sentences[index],
+        }
 
 
 @dataclass(slots=True)
@@ -181,15 +188,15 @@ class AisDecoder:
             return
         counts = batch.counts
         check = _CHECK.search(line, mark)
-        if check is None or int(check[1], 16) != checksum(line[mark + 1:check.start()]):
+        if check is None or int(check[1], 16) != checksum(line[mark + 1 : check.start()]):
             counts["bad_checksum"] += 1
             return
-        if line[mark + 3:mark + 6] not in (b"VDM", b"VDO"):
+        if line[mark + 3 : mark + 6] not in (b"VDM", b"VDO"):
             counts["other_sentences"] += 1
             return
-        time, group = self._stamps(line[:mark], line[check.end():], counts)
+        time, group = self._stamps(line[:mark], line[check.end() :], counts)
         try:
-            sentence = NMEASentenceFactory.produce(line[mark:check.end()])
+            sentence = NMEASentenceFactory.produce(line[mark : check.end()])
         except Exception:  # the library raises many kinds for what is malformed; none of them may end a door
             counts["malformed"] += 1
             return
@@ -224,7 +231,7 @@ class AisDecoder:
                     return None, None
             found = _UNIX.search(after) if after else None
             return (parse_time_us(float(found[1])) if found else None), None
-        tag, star, check = before[tag_start + 1:before.rfind(b"\\")].partition(b"*")
+        tag, star, check = before[tag_start + 1 : before.rfind(b"\\")].partition(b"*")
         try:
             if not star or int(check[:2], 16) != checksum(tag):
                 raise ValueError
@@ -244,13 +251,15 @@ class AisDecoder:
                 self._groups.popitem(last=False)
         return time, number
 
-    def _part(self, sentence: AISSentence, group: bytes | None, time: int | None, received: int | None,
-              batch: AisBatch) -> None:
+    def _part(
+        self, sentence: AISSentence, group: bytes | None, time: int | None, received: int | None, batch: AisBatch
+    ) -> None:
         now = received if received is not None else time or 0
         key = (group, sentence.talker_id, sentence.seq_id, sentence.channel, sentence.frag_cnt)
         parts = self._open.get(key)
-        if parts is not None and (parts.sentences[sentence.frag_num - 1] is not None
-                                  or not 0 <= now - parts.begun <= _OPEN_US):
+        if parts is not None and (
+            parts.sentences[sentence.frag_num - 1] is not None or not 0 <= now - parts.begun <= _OPEN_US
+        ):
             del self._open[key]  # its number is in use again, so the rest of the old message is lost
             batch.counts["incomplete"] += 1
             parts = None
@@ -347,10 +356,14 @@ def _static(kind: int, message: Any) -> dict[str, Any]:
     if word := ship_kind(ship_type):
         row["kind"] = word
     properties: dict[str, Any] = {
-        "call_sign": (getattr(message, "callsign", "") or "").strip(" @"), "imo": getattr(message, "imo", 0),
-        "ship_type": ship_type, "length_m": message.to_bow + message.to_stern,
-        "width_m": message.to_port + message.to_starboard, "draught_m": getattr(message, "draught", 0),
-        "destination": (getattr(message, "destination", "") or "").strip(" @")}
+        "call_sign": (getattr(message, "callsign", "") or "").strip(" @"),
+        "imo": getattr(message, "imo", 0),
+        "ship_type": ship_type,
+        "length_m": message.to_bow + message.to_stern,
+        "width_m": message.to_port + message.to_starboard,
+        "draught_m": getattr(message, "draught", 0),
+        "destination": (getattr(message, "destination", "") or "").strip(" @"),
+    }
     if kind == 24 and message.mmsi // 10_000_000 == 98:  # a craft of a mother ship tells her MMSI instead of its size
         del properties["length_m"], properties["width_m"]
     told = {key: value for key, value in properties.items() if value}

@@ -53,8 +53,14 @@ def _like(pattern: str) -> str:
     return text.replace("*", "%").replace("?", "_")
 
 
-async def list_waiting(connection: AsyncConnection, *, limit: int = 100, offset: int = 0,
-                       pattern: str | None = None, kind: str | None = None) -> tuple[list[Waiting], int]:
+async def list_waiting(
+    connection: AsyncConnection,
+    *,
+    limit: int = 100,
+    offset: int = 0,
+    pattern: str | None = None,
+    kind: str | None = None,
+) -> tuple[list[Waiting], int]:
     """Names in quarantine, the last heard first, and how many there are in all."""
     q = quarantine.c
     where: list[sa.ColumnElement[bool]] = []
@@ -65,12 +71,17 @@ async def list_waiting(connection: AsyncConnection, *, limit: int = 100, offset:
     total = (await connection.execute(sa.select(sa.func.count()).select_from(quarantine).where(*where))).scalar_one()
     rows = await connection.execute(
         sa.select(q.kind, q.key, q.door, q.count, q.first, q.last, q.sample)
-        .where(*where).order_by(q.last.desc(), q.kind, q.key).limit(limit).offset(offset))
+        .where(*where)
+        .order_by(q.last.desc(), q.kind, q.key)
+        .limit(limit)
+        .offset(offset)
+    )
     return [Waiting(*row) for row in rows.all()], int(total)
 
 
-async def matching(connection: AsyncConnection, patterns: Iterable[str],
-                   kind: str | None = None) -> tuple[dict[tuple[str, str], int], list[str]]:
+async def matching(
+    connection: AsyncConnection, patterns: Iterable[str], kind: str | None = None
+) -> tuple[dict[tuple[str, str], int], list[str]]:
     """Names that match any of the globs, with how many records of each wait, and the globs that match none."""
     q = quarantine.c
     found: dict[tuple[str, str], int] = {}
@@ -100,7 +111,9 @@ async def registered(connection: AsyncConnection) -> dict[tuple[str, str], int]:
     for kind, table in (("observation", datastreams), ("position", movers)):
         rows = await connection.execute(
             sa.select(q.key, q.count.label("waiting"))
-            .join_from(quarantine, table, table.c.key == q.key).where(q.kind == kind))
+            .join_from(quarantine, table, table.c.key == q.key)
+            .where(q.kind == kind)
+        )
         found.update({(kind, row.key): row.waiting for row in rows.all()})
     return found
 
@@ -113,8 +126,9 @@ async def forget(connection: AsyncConnection, names: dict[tuple[str, str], int])
         names: (kind, key) → count as it was when their records were read.
     """
     q = quarantine.c
-    statement = sa.delete(quarantine).where(q.kind == sa.bindparam("of_kind"), q.key == sa.bindparam("of_key"),
-                                            q.count <= sa.bindparam("until"))
+    statement = sa.delete(quarantine).where(
+        q.kind == sa.bindparam("of_kind"), q.key == sa.bindparam("of_key"), q.count <= sa.bindparam("until")
+    )
     rows = [{"of_kind": kind, "of_key": key, "until": count} for (kind, key), count in names.items()]
     for start in range(0, len(rows), _SOME):
-        await connection.execute(statement, rows[start:start + _SOME])
+        await connection.execute(statement, rows[start : start + _SOME])

@@ -27,6 +27,8 @@ from thap.respond.writing import Row, Writing, blank_row, judge, repeated_by_tim
 __all__ = ["ENGINE", "AlarmBook"]
 
 
+_ALL_ALARMS, _ALL_EVENTS = AlarmFilter(), EventFilter()
+
 ENGINE = "engine"
 """Name of the engine's offset."""
 
@@ -61,6 +63,7 @@ class AlarmBook:
         Raises:
             BusyError, DiskFullError, UnavailableError: nothing was taken.
         """
+
         def work(tx: Transaction) -> list[AlarmEvent]:
             rows = AlarmRows(tx)
             taken = changes
@@ -77,9 +80,11 @@ class AlarmBook:
 
     def _take(self, rows: AlarmRows, changes: Sequence[Change], recorded: int) -> list[AlarmEvent]:
         alarms = rows.by_key((change.source, change.condition) for change in changes)
-        fresh = {(change.source, change.condition): blank_row(change, recorded)
-                 for change in changes if change.action is not Action.CLEAR
-                 and (change.source, change.condition) not in alarms}
+        fresh = {
+            (change.source, change.condition): blank_row(change, recorded)
+            for change in changes
+            if change.action is not Action.CLEAR and (change.source, change.condition) not in alarms
+        }
         if fresh:
             alarms |= rows.add(list(fresh.values()))
         writing = Writing(rows, recorded, self._life)
@@ -93,8 +98,15 @@ class AlarmBook:
             if isinstance(step, Refusal):
                 continue
             evidence = judge(alarm, change, step)
-            writing.step(alarm, step, event.time, received=int(change.received), seq=int(change.seq),
-                         value=alarm["value"], evidence=evidence)
+            writing.step(
+                alarm,
+                step,
+                event.time,
+                received=int(change.received),
+                seq=int(change.seq),
+                value=alarm["value"],
+                evidence=evidence,
+            )
         return writing.finish()
 
     async def applied_seq(self) -> int:
@@ -110,8 +122,9 @@ class AlarmBook:
 
     # What people do.
 
-    async def acknowledge(self, alarm_id: int, by: str, comment: str | None = None,
-                          version: int | None = None) -> AlarmEvent:
+    async def acknowledge(
+        self, alarm_id: int, by: str, comment: str | None = None, version: int | None = None
+    ) -> AlarmEvent:
         """Say that somebody has seen it.
 
         Args:
@@ -126,16 +139,21 @@ class AlarmBook:
         """
         return await self._act(alarm_id, AlarmAction.ACKNOWLEDGE, by, comment, version)
 
-    async def acknowledge_many(self, alarm_ids: Sequence[int], by: str,
-                               comment: str | None = None) -> tuple[list[AlarmEvent], list[Refused]]:
+    async def acknowledge_many(
+        self, alarm_ids: Sequence[int], by: str, comment: str | None = None
+    ) -> tuple[list[AlarmEvent], list[Refused]]:
         """Acknowledge several in one transaction; those that cannot be are left, with the reason."""
+
         def work(tx: Transaction) -> tuple[list[AlarmEvent], list[Refused]]:
             rows, recorded = AlarmRows(tx), now_us()
             writing, refused = Writing(rows, recorded, self._life), []
             for alarm_id in sorted(set(alarm_ids)):
                 alarm = rows.by_id(alarm_id)
-                step = Refusal("there is no such alarm") if alarm is None else \
-                    self._life.step(standing(alarm), Event(AlarmAction.ACKNOWLEDGE, recorded))
+                step = (
+                    Refusal("there is no such alarm")
+                    if alarm is None
+                    else self._life.step(standing(alarm), Event(AlarmAction.ACKNOWLEDGE, recorded))
+                )
                 if alarm is None or isinstance(step, Refusal):
                     refused.append(Refused(alarm=alarm_id, reason=step.reason if isinstance(step, Refusal) else ""))
                     continue
@@ -144,13 +162,15 @@ class AlarmBook:
 
         return await self._store.transact(work)
 
-    async def shelve(self, alarm_id: int, by: str, until_us: int, reason: str = "",
-                     version: int | None = None) -> AlarmEvent:
+    async def shelve(
+        self, alarm_id: int, by: str, until_us: int, reason: str = "", version: int | None = None
+    ) -> AlarmEvent:
         """Hide it from the list until a time; shelving again moves the time. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.SHELVE, by, reason, version, until_us)
 
-    async def unshelve(self, alarm_id: int, by: str, comment: str | None = None,
-                       version: int | None = None) -> AlarmEvent:
+    async def unshelve(
+        self, alarm_id: int, by: str, comment: str | None = None, version: int | None = None
+    ) -> AlarmEvent:
         """End its shelving now. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.UNSHELVE, by, comment, version)
 
@@ -158,18 +178,19 @@ class AlarmBook:
         """Hide it by design, until `unsuppress`. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.SUPPRESS, by, reason, version)
 
-    async def unsuppress(self, alarm_id: int, by: str, comment: str | None = None,
-                         version: int | None = None) -> AlarmEvent:
+    async def unsuppress(
+        self, alarm_id: int, by: str, comment: str | None = None, version: int | None = None
+    ) -> AlarmEvent:
         """End its suppression. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.UNSUPPRESS, by, comment, version)
 
-    async def out_of_service(self, alarm_id: int, by: str, reason: str = "",
-                             version: int | None = None) -> AlarmEvent:
+    async def out_of_service(self, alarm_id: int, by: str, reason: str = "", version: int | None = None) -> AlarmEvent:
         """Take it out for maintenance, until `in_service`. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.OUT_OF_SERVICE, by, reason, version)
 
-    async def in_service(self, alarm_id: int, by: str, comment: str | None = None,
-                         version: int | None = None) -> AlarmEvent:
+    async def in_service(
+        self, alarm_id: int, by: str, comment: str | None = None, version: int | None = None
+    ) -> AlarmEvent:
         """Put it back into service. Raises as `acknowledge`."""
         return await self._act(alarm_id, AlarmAction.IN_SERVICE, by, comment, version)
 
@@ -184,16 +205,24 @@ class AlarmBook:
             raise InputError("a comment must say something", where="comment")
         return await self._act(alarm_id, AlarmAction.COMMENT, by, comment, None)
 
-    async def _act(self, alarm_id: int, action: AlarmAction, by: str, comment: str | None, version: int | None,
-                   until: int | None = None) -> AlarmEvent:
+    async def _act(
+        self,
+        alarm_id: int,
+        action: AlarmAction,
+        by: str,
+        comment: str | None,
+        version: int | None,
+        until: int | None = None,
+    ) -> AlarmEvent:
         def work(tx: Transaction) -> AlarmEvent:
             rows, recorded = AlarmRows(tx), now_us()
             alarm = rows.by_id(alarm_id)
             if alarm is None:
                 raise NotFoundError(f"there is no alarm {alarm_id}", hint="`thap alarms list` shows those there are")
             if version is not None and version != alarm["version"]:
-                raise ConflictError(_changed_since(rows, alarm, version), where=f"alarm {alarm_id}",
-                                    hint="read it again")
+                raise ConflictError(
+                    _changed_since(rows, alarm, version), where=f"alarm {alarm_id}", hint="read it again"
+                )
             step = self._life.step(standing(alarm), Event(action, recorded, until=until))
             if isinstance(step, Refusal):
                 raise ConflictError(_refused(rows, alarm, step.reason), where=f"alarm {alarm_id}")
@@ -236,8 +265,14 @@ class AlarmBook:
             raise NotFoundError(f"there is no alarm {alarm_id}", hint="`thap alarms list` shows those there are")
         return alarm
 
-    async def list(self, chosen: AlarmFilter = AlarmFilter(), *, sort: AlarmSort = "-raised", limit: int = 100,  # noqa: B008 - frozen
-                   after: str | None = None) -> AlarmPage:
+    async def list(
+        self,
+        chosen: AlarmFilter = _ALL_ALARMS,
+        *,
+        sort: AlarmSort = "-raised",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> AlarmPage:
         """A page of alarms in an order that does not shift while others are raised.
 
         Args:
@@ -250,8 +285,9 @@ class AlarmBook:
             InputError: sort, limit or `after` is not one.
         """
         if sort not in get_args(AlarmSort):
-            raise InputError(f"{sort!r} is not an order of alarms", where="sort",
-                             hint=f"one of {', '.join(get_args(AlarmSort))}")
+            raise InputError(
+                f"{sort!r} is not an order of alarms", where="sort", hint=f"one of {', '.join(get_args(AlarmSort))}"
+            )
         if not 1 <= limit <= 1000:
             raise InputError("a page has 1 to 1000 alarms", where="limit")
         position = None if after is None else _position(after, sort)
@@ -261,8 +297,9 @@ class AlarmBook:
         alarms = alarms[:limit]
         return AlarmPage(items=alarms, total=total, next=_cursor(alarms[-1], sort) if more else None)
 
-    async def events_after(self, event_id: int, limit: int = 1000,
-                           chosen: EventFilter = EventFilter()) -> Sequence[AlarmEvent]:  # noqa: B008 - frozen
+    async def events_after(
+        self, event_id: int, limit: int = 1000, chosen: EventFilter = _ALL_EVENTS
+    ) -> Sequence[AlarmEvent]:
         """Transitions numbered above `event_id`, in order, at most `limit`: none is ever skipped by going on
         from the last one seen."""
         async with self._records.read() as connection:
@@ -283,8 +320,9 @@ def _changed_since(rows: AlarmRows, alarm: Row, version: int) -> str:
     steps = rows.since_version(int(alarm["id"]), version)
     if not steps:
         return f"there is no version {version} of it yet, it is at {alarm['version']}"
-    told = [f"{action.replace('_', ' ')}{f' by {who}' if who else ''} at {iso(when)}"
-            for action, who, when in steps[-3:]]
+    told = [
+        f"{action.replace('_', ' ')}{f' by {who}' if who else ''} at {iso(when)}" for action, who, when in steps[-3:]
+    ]
     earlier = f"{len(steps) - 3} earlier changes, then " if len(steps) > 3 else ""
     return f"it changed since version {version}: {earlier}{', '.join(told)}"
 
@@ -304,9 +342,11 @@ def _position(cursor: str, sort: AlarmSort) -> tuple[Any, int]:
         body = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         made_for, value, alarm_id = msgspec.json.decode(body, type=tuple[str, str | int, int])
     except (binascii.Error, msgspec.MsgspecError, UnicodeError):
-        raise InputError("this is not where a page ended", where="after",
-                         hint="give `next` of the page before") from None
+        raise InputError(
+            "this is not where a page ended", where="after", hint="give `next` of the page before"
+        ) from None
     if made_for != sort or isinstance(value, str) != (sort.removeprefix("-") == "source"):
-        raise InputError(f"this page was sorted by {made_for}, not by {sort}", where="after",
-                         hint="keep the order from page to page")
+        raise InputError(
+            f"this page was sorted by {made_for}, not by {sort}", where="after", hint="keep the order from page to page"
+        )
     return value, alarm_id

@@ -145,14 +145,20 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Share of each severity: low, medium, high, critical."""
 
 
-def _figure(value: float, limit: float, rows: Sequence[int], *, judged: bool = True,
-            of: str = "transitions") -> Figure:
-    return Figure(value=value, limit=limit, ok=value <= limit if judged else None, rows=list(rows[:SHOWN]),
-                  total=len(rows), of=of)
+def _figure(value: float, limit: float, rows: Sequence[int], *, judged: bool = True, of: str = "transitions") -> Figure:
+    return Figure(
+        value=value, limit=limit, ok=value <= limit if judged else None, rows=list(rows[:SHOWN]), total=len(rows), of=of
+    )
 
 
-def assess(moments: Iterable[Moment], stale: Sequence[int], since: int, until: int, limits: Limits,
-           names: dict[int, tuple[str, str]]) -> Figures:
+def assess(
+    moments: Iterable[Moment],
+    stale: Sequence[int],
+    since: int,
+    until: int,
+    limits: Limits,
+    names: dict[int, tuple[str, str]],
+) -> Figures:
     """Compute the figures.
 
     Args:
@@ -186,11 +192,24 @@ def assess(moments: Iterable[Moment], stale: Sequence[int], since: int, until: i
     for m in called:
         by_alarm[m.alarm].append(m.id)
     most = [(alarm, by_alarm[alarm]) for alarm in _most({a: len(ids) for a, ids in by_alarm.items()}, limits.top)]
-    top = [Frequent(alarm=alarm, source=names.get(alarm, ("", ""))[0], condition=names.get(alarm, ("", ""))[1],
-                    count=len(rows), share=len(rows) / len(called), rows=rows[:SHOWN]) for alarm, rows in most]
+    top = [
+        Frequent(
+            alarm=alarm,
+            source=names.get(alarm, ("", ""))[0],
+            condition=names.get(alarm, ("", ""))[1],
+            count=len(rows),
+            share=len(rows) / len(called),
+            rows=rows[:SHOWN],
+        )
+        for alarm, rows in most
+    ]
     top_rows = sorted(row for _, rows in most for row in rows)
     return Figures(
-        since=since, until=until, limits=limits, alarms=len(called), periods=count,
+        since=since,
+        until=until,
+        limits=limits,
+        alarms=len(called),
+        periods=count,
         average=_figure(average, limits.average_acceptable, [m.id for m in called]),
         peak=_figure(share.get(worst, 0.0), limits.peak_acceptable, periods.get(worst, [])),
         busy_share=_figure(len(crowded) / count, limits.flood_share, [row for i in crowded for row in periods[i]]),
@@ -201,13 +220,16 @@ def assess(moments: Iterable[Moment], stale: Sequence[int], since: int, until: i
         stale=_figure(len(stale), limits.stale_acceptable - 1, stale, of="alarms"),
         top=top,
         # Among ten alarms or fewer the most frequent ten are all of them, which says nothing.
-        top_share=_figure(len(top_rows) / max(len(called), 1), limits.top_share, top_rows,
-                          judged=len(by_alarm) > limits.top),
-        priorities=_priorities(called, limits))
+        top_share=_figure(
+            len(top_rows) / max(len(called), 1), limits.top_share, top_rows, judged=len(by_alarm) > limits.top
+        ),
+        priorities=_priorities(called, limits),
+    )
 
 
-def _floods(periods: dict[int, list[int]], crowded: Sequence[int], since: int, until: int,
-            limits: Limits) -> list[Flood]:
+def _floods(
+    periods: dict[int, list[int]], crowded: Sequence[int], since: int, until: int, limits: Limits
+) -> list[Flood]:
     """Floods begin in a crowded period and go on until one below the lower limit."""
     floods: list[Flood] = []
     index = 0
@@ -218,9 +240,15 @@ def _floods(periods: dict[int, list[int]], crowded: Sequence[int], since: int, u
         while index in periods and len(periods[index]) / limits.operators >= limits.flood_ends_below:
             index += 1
         inside = [periods[i] for i in range(begin, index)]
-        floods.append(Flood(begin=since + begin * limits.period_us, end=min(since + index * limits.period_us, until),
-                            alarms=sum(map(len, inside)), peak=max(map(len, inside)),
-                            rows=[row for rows in inside for row in rows]))
+        floods.append(
+            Flood(
+                begin=since + begin * limits.period_us,
+                end=min(since + index * limits.period_us, until),
+                alarms=sum(map(len, inside)),
+                peak=max(map(len, inside)),
+                rows=[row for rows in inside for row in rows],
+            )
+        )
     return floods
 
 
@@ -267,8 +295,9 @@ def _priorities(called: Sequence[Moment], limits: Limits) -> dict[str, Figure]:
     return figures
 
 
-async def read_figures(records: Records, since: int, until: int | None = None, *, limits: Limits | None = None,
-                       domain: str = "") -> Figures:
+async def read_figures(
+    records: Records, since: int, until: int | None = None, *, limits: Limits | None = None, domain: str = ""
+) -> Figures:
     """The figures of a centre from `since` until `until` (µs; by default now), of one domain or of all.
 
     Raises:
@@ -283,5 +312,4 @@ async def read_figures(records: Records, since: int, until: int | None = None, *
         rows: list[tuple[Any, ...]] = await figures_rows(connection, since, end, domain)
         stale = await stale_rows(connection, now - chosen.stale_us, domain)
         names = await alarm_keys(connection, _most(Counter(row[1] for row in rows if row[3]), chosen.top))
-    return await asyncio.to_thread(
-        lambda: assess([Moment(*row) for row in rows], stale, since, end, chosen, names))
+    return await asyncio.to_thread(lambda: assess([Moment(*row) for row in rows], stale, since, end, chosen, names))

@@ -65,10 +65,17 @@ class AlarmAction(StrEnum):
 
 
 _HIDING = {State.SHELVED: 1, State.SUPPRESSED: 2, State.OUT_OF_SERVICE: 3}
-_HIDE = {AlarmAction.SHELVE: State.SHELVED, AlarmAction.SUPPRESS: State.SUPPRESSED,
-         AlarmAction.OUT_OF_SERVICE: State.OUT_OF_SERVICE}
-_SHOW = {AlarmAction.UNSHELVE: State.SHELVED, AlarmAction.EXPIRE: State.SHELVED,
-         AlarmAction.UNSUPPRESS: State.SUPPRESSED, AlarmAction.IN_SERVICE: State.OUT_OF_SERVICE}
+_HIDE = {
+    AlarmAction.SHELVE: State.SHELVED,
+    AlarmAction.SUPPRESS: State.SUPPRESSED,
+    AlarmAction.OUT_OF_SERVICE: State.OUT_OF_SERVICE,
+}
+_SHOW = {
+    AlarmAction.UNSHELVE: State.SHELVED,
+    AlarmAction.EXPIRE: State.SHELVED,
+    AlarmAction.UNSUPPRESS: State.SUPPRESSED,
+    AlarmAction.IN_SERVICE: State.OUT_OF_SERVICE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,8 @@ class Isa182:
     def annunciates(self, before: Standing, after: Step) -> bool:
         """Whether the transition calls the operator: it becomes unacknowledged, or a raised one more severe."""
         return after.standing.state is State.UNACKNOWLEDGED and (
-            before.state is not State.UNACKNOWLEDGED or after.action is AlarmAction.ESCALATE)
+            before.state is not State.UNACKNOWLEDGED or after.action is AlarmAction.ESCALATE
+        )
 
     def _true(self, now: Standing, event: Event) -> Step | Refusal:
         hidden = now.state in _HIDING
@@ -158,8 +166,11 @@ class Isa182:
             return Step(replace(now, state=state, severity=event.severity), AlarmAction.ESCALATE)
         if event.severity < now.severity and event.action is AlarmAction.DOWNGRADE:
             return Step(replace(now, severity=event.severity), AlarmAction.DOWNGRADE)
-        done = {AlarmAction.RAISE: "raised", AlarmAction.ESCALATE: "that severe",
-                AlarmAction.DOWNGRADE: "no more severe than that"}[event.action]
+        done = {
+            AlarmAction.RAISE: "raised",
+            AlarmAction.ESCALATE: "that severe",
+            AlarmAction.DOWNGRADE: "no more severe than that",
+        }[event.action]
         return Refusal(f"it is {done} already")
 
     def _false(self, now: Standing) -> Step | Refusal:
@@ -173,8 +184,10 @@ class Isa182:
             return Step(replace(now, state=State.ACKNOWLEDGED), AlarmAction.ACKNOWLEDGE)
         if now.state is State.RETURNED_UNACKNOWLEDGED:
             return Step(replace(now, state=State.NORMAL), AlarmAction.ACKNOWLEDGE)
-        why = {State.NORMAL: "it is normal, there is nothing to acknowledge",
-               State.ACKNOWLEDGED: "it is acknowledged already"}
+        why = {
+            State.NORMAL: "it is normal, there is nothing to acknowledge",
+            State.ACKNOWLEDGED: "it is acknowledged already",
+        }
         return Refusal(why.get(now.state, f"it is {_words(now.state)}: nobody was called"))
 
     def _hide(self, now: Standing, event: Event) -> Step | Refusal:

@@ -19,14 +19,29 @@ from thap.kernel.records import metadata
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmSort, EventFilter
 from thap.respond.store import Transaction
 
-__all__ = ["AlarmRows", "active_rows", "alarm_by_id", "alarm_keys", "alarm_transitions", "alarms", "events_after",
-           "figures_rows", "last_event", "life_of", "list_alarms", "offsets", "read_offset", "shelves_end",
-           "stale_rows"]
+__all__ = [
+    "AlarmRows",
+    "active_rows",
+    "alarm_by_id",
+    "alarm_keys",
+    "alarm_transitions",
+    "alarms",
+    "events_after",
+    "figures_rows",
+    "last_event",
+    "life_of",
+    "list_alarms",
+    "offsets",
+    "read_offset",
+    "shelves_end",
+    "stale_rows",
+]
 
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 alarms = sa.Table(
-    "alarms", metadata,
+    "alarms",
+    metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("source", sa.String(257), nullable=False),
     sa.Column("condition", sa.String(128), nullable=False),
@@ -42,19 +57,25 @@ alarms = sa.Table(
     sa.Column("shelved_until", sa.BigInteger),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("value", sa.Float),
-    sa.Column("lon", sa.Float), sa.Column("lat", sa.Float),
+    sa.Column("lon", sa.Float),
+    sa.Column("lat", sa.Float),
     sa.Column("commune", sa.String(16), nullable=False),
-    sa.Column("evidence", sa.Text, nullable=False),              # JSON
+    sa.Column("evidence", sa.Text, nullable=False),  # JSON
     sa.Column("changed", sa.BigInteger, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.UniqueConstraint("source", "condition"),
     sqlite_autoincrement=True,
 )
 # Every transition writes this row, and every index on what it writes: only those that reading needs.
-sa.Index("ix_alarms_shelved", alarms.c.shelved_until, sqlite_where=alarms.c.shelved_until.is_not(None),
-         postgresql_where=alarms.c.shelved_until.is_not(None))
+sa.Index(
+    "ix_alarms_shelved",
+    alarms.c.shelved_until,
+    sqlite_where=alarms.c.shelved_until.is_not(None),
+    postgresql_where=alarms.c.shelved_until.is_not(None),
+)
 alarm_transitions = sa.Table(
-    "alarm_transitions", metadata,
+    "alarm_transitions",
+    metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("alarm_id", sa.ForeignKey("alarms.id"), nullable=False, index=True),
     sa.Column("action", sa.String(16), nullable=False),
@@ -68,16 +89,18 @@ alarm_transitions = sa.Table(
     sa.Column("received", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("value", sa.Float),
-    sa.Column("lon", sa.Float), sa.Column("lat", sa.Float),
+    sa.Column("lon", sa.Float),
+    sa.Column("lat", sa.Float),
     sa.Column("commune", sa.String(16), nullable=False),
     sa.Column("by", sa.String(128), nullable=False),
     sa.Column("comment", sa.Text, nullable=False),
-    sa.Column("evidence", sa.Text, nullable=False),              # JSON
-    sa.Column("version", sa.Integer, nullable=False),            # of the alarm, after it
+    sa.Column("evidence", sa.Text, nullable=False),  # JSON
+    sa.Column("version", sa.Integer, nullable=False),  # of the alarm, after it
     sqlite_autoincrement=True,
 )
 offsets = sa.Table(
-    "offsets", metadata,
+    "offsets",
+    metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
@@ -89,17 +112,31 @@ _Row = dict[str, Any]
 # Statements of the write path: made once, compiled once.
 _ONE_BY_KEY = sa.select(alarms).where(_A.source == sa.bindparam("source"), _A.condition == sa.bindparam("condition"))
 _ONE_BY_ID = sa.select(alarms).where(_A.id == sa.bindparam("id")).with_for_update()
-_ENDED = (sa.select(alarms).where(_A.shelved_until <= sa.bindparam("now")).order_by(_A.source, _A.condition)
-          .with_for_update())
-_INSERT = {name: module.insert(alarms).on_conflict_do_nothing(index_elements=["source", "condition"])
-           for name, module in (("sqlite", sqlite), ("postgresql", postgresql))}
+_ENDED = (
+    sa.select(alarms).where(_A.shelved_until <= sa.bindparam("now")).order_by(_A.source, _A.condition).with_for_update()
+)
+_INSERT = {
+    name: module.insert(alarms).on_conflict_do_nothing(index_elements=["source", "condition"])
+    for name, module in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 _UPDATE = sa.update(alarms).where(_A.id == sa.bindparam("row_id"))
 _LOG = sa.insert(alarm_transitions)
-_TIMED = sa.select(_T.id).where(_T.alarm_id == sa.bindparam("alarm_id"), _T.action == sa.bindparam("action"),
-                                _T.time == sa.bindparam("time"), _T.seq == 0, _T.by == "").limit(1)
-_SINCE = (sa.select(_T.action, _T.by, _T.recorded_at).where(
-    _T.alarm_id == sa.bindparam("alarm_id"), _T.version > sa.bindparam("version"), _T.action != "comment")
-    .order_by(_T.id))
+_TIMED = (
+    sa.select(_T.id)
+    .where(
+        _T.alarm_id == sa.bindparam("alarm_id"),
+        _T.action == sa.bindparam("action"),
+        _T.time == sa.bindparam("time"),
+        _T.seq == 0,
+        _T.by == "",
+    )
+    .limit(1)
+)
+_SINCE = (
+    sa.select(_T.action, _T.by, _T.recorded_at)
+    .where(_T.alarm_id == sa.bindparam("alarm_id"), _T.version > sa.bindparam("version"), _T.action != "comment")
+    .order_by(_T.id)
+)
 _OFFSET = sa.select(offsets.c.seq).where(offsets.c.name == sa.bindparam("name")).with_for_update()
 
 
@@ -142,8 +179,12 @@ class AlarmRows:
             return
         for start in range(0, len(pairs), 1000):
             yield from self._tx.rows(
-                sa.select(alarms).where(sa.tuple_(_A.source, _A.condition).in_(pairs[start:start + 1000]))
-                .order_by(_A.source, _A.condition).with_for_update(), {})
+                sa.select(alarms)
+                .where(sa.tuple_(_A.source, _A.condition).in_(pairs[start : start + 1000]))
+                .order_by(_A.source, _A.condition)
+                .with_for_update(),
+                {},
+            )
 
     def by_id(self, alarm_id: int) -> _Row | None:
         """One row."""
@@ -162,8 +203,10 @@ class AlarmRows:
 
     def update(self, rows: Sequence[_Row]) -> None:
         """Write whole rows back."""
-        keep = [{("row_id" if k == "id" else k): v for k, v in row.items() if k not in ("source", "condition")}
-                for row in rows]
+        keep = [
+            {("row_id" if k == "id" else k): v for k, v in row.items() if k not in ("source", "condition")}
+            for row in rows
+        ]
         if keep:
             self._tx.run(_UPDATE, keep)
 
@@ -192,9 +235,30 @@ class AlarmRows:
 
 # Reading.
 
-_EVENT = (_T.id, _T.alarm_id.label("alarm"), _A.source, _A.condition, _T.action, _T.from_state, _T.to_state,
-          _T.severity, _T.active, _T.annunciated, _T.time, _T.recorded_at, _T.received, _T.seq, _T.value, _A.domain,
-          _T.lon, _T.lat, _T.commune, _T.by, _T.comment, _T.version)
+_EVENT = (
+    _T.id,
+    _T.alarm_id.label("alarm"),
+    _A.source,
+    _A.condition,
+    _T.action,
+    _T.from_state,
+    _T.to_state,
+    _T.severity,
+    _T.active,
+    _T.annunciated,
+    _T.time,
+    _T.recorded_at,
+    _T.received,
+    _T.seq,
+    _T.value,
+    _A.domain,
+    _T.lon,
+    _T.lat,
+    _T.commune,
+    _T.by,
+    _T.comment,
+    _T.version,
+)
 
 
 def _alarm(row: sa.RowMapping) -> Alarm:
@@ -211,8 +275,11 @@ def _like(pattern: str) -> str:
 def _where(chosen: AlarmFilter) -> list[sa.ColumnElement[bool]]:
     tests: list[sa.ColumnElement[bool]] = []
     many: tuple[tuple[sa.Column[Any], Collection[Any]], ...] = (
-        (_A.state, chosen.states), (_A.domain, chosen.domains), (_A.commune, chosen.communes),
-        (_A.severity, chosen.severities))
+        (_A.state, chosen.states),
+        (_A.domain, chosen.domains),
+        (_A.commune, chosen.communes),
+        (_A.severity, chosen.severities),
+    )
     tests += [column.in_(sorted(values)) for column, values in many if values]
     patterns = ((_A.source, chosen.source), (_A.condition, chosen.condition))
     tests += [sa.func.lower(column).like(_like(pattern), escape="|") for column, pattern in patterns if pattern]
@@ -220,13 +287,20 @@ def _where(chosen: AlarmFilter) -> list[sa.ColumnElement[bool]]:
         tests.append(_A.active == chosen.active)
     if chosen.text:
         wanted = _like(chosen.text.replace("*", "").replace("?", ""))
-        tests.append(sa.or_(*(sa.func.lower(c).like(f"%{wanted}%", escape="|")
-                              for c in (_A.source, _A.condition, _A.domain, _A.evidence))))
+        tests.append(
+            sa.or_(
+                *(
+                    sa.func.lower(c).like(f"%{wanted}%", escape="|")
+                    for c in (_A.source, _A.condition, _A.domain, _A.evidence)
+                )
+            )
+        )
     return tests
 
 
-async def list_alarms(connection: AsyncConnection, chosen: AlarmFilter, sort: AlarmSort, limit: int,
-                      after: tuple[Any, int] | None) -> tuple[list[Alarm], int]:
+async def list_alarms(
+    connection: AsyncConnection, chosen: AlarmFilter, sort: AlarmSort, limit: int, after: tuple[Any, int] | None
+) -> tuple[list[Alarm], int]:
     """Alarms in order, beginning after the given (sort value, id), and how many there are in all."""
     tests = _where(chosen)
     total = await connection.scalar(sa.select(sa.func.count()).select_from(alarms).where(*tests))
@@ -249,22 +323,33 @@ async def alarm_by_id(connection: AsyncConnection, alarm_id: int) -> Alarm | Non
 async def events_after(connection: AsyncConnection, after: int, limit: int, chosen: EventFilter) -> list[AlarmEvent]:
     """Transitions with a number above `after`, in order."""
     many: tuple[tuple[sa.Column[Any], Collection[Any]], ...] = (
-        (_T.alarm_id, chosen.alarms), (_A.domain, chosen.domains), (_T.commune, chosen.communes),
-        (_T.severity, chosen.severities))
+        (_T.alarm_id, chosen.alarms),
+        (_A.domain, chosen.domains),
+        (_T.commune, chosen.communes),
+        (_T.severity, chosen.severities),
+    )
     rows = await connection.execute(
-        sa.select(*_EVENT).join_from(alarm_transitions, alarms)
+        sa.select(*_EVENT)
+        .join_from(alarm_transitions, alarms)
         .where(_T.id > after, *(column.in_(sorted(values)) for column, values in many if values))
-        .order_by(_T.id).limit(limit))
+        .order_by(_T.id)
+        .limit(limit)
+    )
     return [AlarmEvent(**row) for row in rows.mappings()]
 
 
 async def life_of(connection: AsyncConnection, alarm_id: int, limit: int) -> tuple[list[AlarmEvent], int]:
     """The latest transitions of one alarm, latest first, and how many it has."""
     total = await connection.scalar(
-        sa.select(sa.func.count()).select_from(alarm_transitions).where(_T.alarm_id == alarm_id))
+        sa.select(sa.func.count()).select_from(alarm_transitions).where(_T.alarm_id == alarm_id)
+    )
     rows = await connection.execute(
-        sa.select(*_EVENT).join_from(alarm_transitions, alarms).where(_T.alarm_id == alarm_id)
-        .order_by(_T.id.desc()).limit(limit))
+        sa.select(*_EVENT)
+        .join_from(alarm_transitions, alarms)
+        .where(_T.alarm_id == alarm_id)
+        .order_by(_T.id.desc())
+        .limit(limit)
+    )
     return [AlarmEvent(**row) for row in rows.mappings()], int(total or 0)
 
 
@@ -292,8 +377,11 @@ async def active_rows(connection: AsyncConnection) -> list[tuple[str, str, int]]
 async def figures_rows(connection: AsyncConnection, since: int, until: int, domain: str) -> list[tuple[Any, ...]]:
     """Transitions by detectors recorded in [since, until), in order: (id, alarm, action, annunciated, severity,
     time, recorded_at)."""
-    statement = sa.select(_T.id, _T.alarm_id, _T.action, _T.annunciated, _T.severity, _T.time, _T.recorded_at).where(
-        _T.recorded_at >= since, _T.recorded_at < until, _T.action.in_(("raise", "escalate", "clear"))).order_by(_T.id)
+    statement = (
+        sa.select(_T.id, _T.alarm_id, _T.action, _T.annunciated, _T.severity, _T.time, _T.recorded_at)
+        .where(_T.recorded_at >= since, _T.recorded_at < until, _T.action.in_(("raise", "escalate", "clear")))
+        .order_by(_T.id)
+    )
     if domain:
         statement = statement.join_from(alarm_transitions, alarms).where(_A.domain == domain)
     return [tuple(row) for row in await connection.execute(statement)]
@@ -307,8 +395,10 @@ async def alarm_keys(connection: AsyncConnection, numbers: Collection[int]) -> d
 
 async def stale_rows(connection: AsyncConnection, announced_before: int, domain: str) -> list[int]:
     """Numbers of alarms that call for the operator, or stand active, since before that time."""
-    tests = [_A.state.in_(("unacknowledged", "acknowledged", "returned_unacknowledged")),
-             _A.announced < announced_before]
+    tests = [
+        _A.state.in_(("unacknowledged", "acknowledged", "returned_unacknowledged")),
+        _A.announced < announced_before,
+    ]
     if domain:
         tests.append(_A.domain == domain)
     return [int(number) for number in await connection.scalars(sa.select(_A.id).where(*tests).order_by(_A.announced))]

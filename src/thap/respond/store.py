@@ -140,10 +140,20 @@ class SqliteStore:
 
     def _open(self, synchronous: int) -> None:
         try:
-            connection = sqlite3.connect(self._path, timeout=self._patience_s, isolation_level=None,
-                                         check_same_thread=False, cached_statements=64)
-            for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "temp_store=MEMORY",
-                           "busy_timeout=0"):
+            connection = sqlite3.connect(
+                self._path,
+                timeout=self._patience_s,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=64,
+            )
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={synchronous}",
+                "foreign_keys=ON",
+                "temp_store=MEMORY",
+                "busy_timeout=0",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
             raise _translated(error, self._path) from error
@@ -177,8 +187,11 @@ class SqliteStore:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
                 if time.monotonic() > end:
-                    raise BusyError("another writer held the records for ten seconds", where=self._path,
-                                    hint="`thap doctor` says which stage is stuck") from None
+                    raise BusyError(
+                        "another writer held the records for ten seconds",
+                        where=self._path,
+                        hint="`thap doctor` says which stage is stuck",
+                    ) from None
                 time.sleep(random.uniform(*self._pause_s))
 
 

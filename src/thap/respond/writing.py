@@ -27,15 +27,31 @@ class Writing:
         self._log: list[Row] = []
         self._about: list[Row] = []
 
-    def step(self, alarm: Row, step: Step, time: int, *, received: int = 0, seq: int = 0,
-             value: float | None = None, evidence: str = "{}", by: str = "", comment: str = "") -> None:
+    def step(
+        self,
+        alarm: Row,
+        step: Step,
+        time: int,
+        *,
+        received: int = 0,
+        seq: int = 0,
+        value: float | None = None,
+        evidence: str = "{}",
+        by: str = "",
+        comment: str = "",
+    ) -> None:
         """Take a step: `alarm` is changed to its new standing."""
         before = standing(alarm)
         after = step.standing
         if step.action is not AlarmAction.COMMENT:
             alarm["version"] += 1
-        alarm.update(state=str(after.state), active=after.active, severity=after.severity,
-                     shelved_until=after.shelved_until, changed=self._recorded)
+        alarm.update(
+            state=str(after.state),
+            active=after.active,
+            severity=after.severity,
+            shelved_until=after.shelved_until,
+            changed=self._recorded,
+        )
         if step.action is AlarmAction.RAISE:
             alarm.update(announced=self._recorded, count=alarm["count"] + 1)
         if step.action is AlarmAction.ACKNOWLEDGE:
@@ -44,26 +60,66 @@ class Writing:
             alarm.update(acknowledged=None, acknowledged_by="")
         self._touched[int(alarm["id"])] = alarm
         self._about.append(alarm)
-        self._log.append({
-            "alarm_id": alarm["id"], "action": str(step.action), "from_state": str(before.state),
-            "to_state": str(after.state), "severity": after.severity, "active": after.active,
-            "annunciated": self._life.annunciates(before, step), "time": time, "recorded_at": self._recorded,
-            "received": received, "seq": seq, "value": value, "lon": alarm["lon"], "lat": alarm["lat"],
-            "commune": alarm["commune"], "by": by, "comment": comment, "evidence": evidence,
-            "version": alarm["version"]})
+        self._log.append(
+            {
+                "alarm_id": alarm["id"],
+                "action": str(step.action),
+                "from_state": str(before.state),
+                "to_state": str(after.state),
+                "severity": after.severity,
+                "active": after.active,
+                "annunciated": self._life.annunciates(before, step),
+                "time": time,
+                "recorded_at": self._recorded,
+                "received": received,
+                "seq": seq,
+                "value": value,
+                "lon": alarm["lon"],
+                "lat": alarm["lat"],
+                "commune": alarm["commune"],
+                "by": by,
+                "comment": comment,
+                "evidence": evidence,
+                "version": alarm["version"],
+            }
+        )
 
     def finish(self) -> list[AlarmEvent]:
         """Write rows and transitions; returns the events."""
         self._rows.update(list(self._touched.values()))
         numbers = self._rows.log(self._log)
-        return [AlarmEvent(
-            id=number, alarm=int(alarm["id"]), source=alarm["source"], condition=alarm["condition"],
-            domain=alarm["domain"], **{name: line[name] for name in _IN_EVENT})
-            for number, alarm, line in zip(numbers, self._about, self._log, strict=True)]
+        return [
+            AlarmEvent(
+                id=number,
+                alarm=int(alarm["id"]),
+                source=alarm["source"],
+                condition=alarm["condition"],
+                domain=alarm["domain"],
+                **{name: line[name] for name in _IN_EVENT},
+            )
+            for number, alarm, line in zip(numbers, self._about, self._log, strict=True)
+        ]
 
 
-_IN_EVENT = ("action", "from_state", "to_state", "severity", "active", "annunciated", "time", "recorded_at", "received",
-             "seq", "value", "lon", "lat", "commune", "by", "comment", "version")
+_IN_EVENT = (
+    "action",
+    "from_state",
+    "to_state",
+    "severity",
+    "active",
+    "annunciated",
+    "time",
+    "recorded_at",
+    "received",
+    "seq",
+    "value",
+    "lon",
+    "lat",
+    "commune",
+    "by",
+    "comment",
+    "version",
+)
 
 
 def standing(alarm: Row) -> Standing:
@@ -72,11 +128,28 @@ def standing(alarm: Row) -> Standing:
 
 def blank_row(change: Change, recorded: int) -> Row:
     """The row of an alarm never raised, for the key of this change."""
-    return {"source": change.source, "condition": change.condition, "domain": change.domain[:32],
-            "state": str(State.NORMAL), "active": False, "severity": 0, "raised": int(change.time),
-            "announced": recorded, "cleared": None, "acknowledged": None, "acknowledged_by": "",
-            "shelved_until": None, "count": 0, "value": None, "lon": None, "lat": None, "commune": "",
-            "evidence": "{}", "changed": recorded, "version": 0}
+    return {
+        "source": change.source,
+        "condition": change.condition,
+        "domain": change.domain[:32],
+        "state": str(State.NORMAL),
+        "active": False,
+        "severity": 0,
+        "raised": int(change.time),
+        "announced": recorded,
+        "cleared": None,
+        "acknowledged": None,
+        "acknowledged_by": "",
+        "shelved_until": None,
+        "count": 0,
+        "value": None,
+        "lon": None,
+        "lat": None,
+        "commune": "",
+        "evidence": "{}",
+        "changed": recorded,
+        "version": 0,
+    }
 
 
 def repeated_by_timers(rows: AlarmRows, alarms: dict[tuple[str, str], Row], changes: Sequence[Change]) -> set[int]:
@@ -99,7 +172,7 @@ def repeated_by_timers(rows: AlarmRows, alarms: dict[tuple[str, str], Row], chan
     for number, indices in first.items():
         alarm = alarms[changes[indices[0]].source, changes[indices[0]].condition]
         fits = [n for n, index in enumerate(indices) if _leads_to(changes[index], alarm)]
-        told = indices[:fits[-1] + 1] if fits else []
+        told = indices[: fits[-1] + 1] if fits else []
         if len(told) > 1 and all(rows.timer_known(number, changes[i].action, int(changes[i].time)) for i in told):
             found.update(told)  # a single one that fits is refused by the life cycle anyway
     return found

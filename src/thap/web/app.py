@@ -1,7 +1,7 @@
 """The web application: assembly, nothing else.
 
-    request ── door path? ── doors (raw ASGI, no middleware)
-        └───── request id, headers, gzip ── routes of web/api/*.py ── errors in one shape
+request ── door path? ── doors (raw ASGI, no middleware)
+    └───── request id, headers, gzip ── routes of web/api/*.py ── errors in one shape
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from thap.web.sse import Hub
 
 __all__ = ["DOOR_PATHS", "create_app"]
 
-AsgiApp = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
-                   Awaitable[None]]
+AsgiApp = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 
 DOOR_PATHS = ("/api/v1/observations", "/api/v1/positions", "/api/v1/trackers/")
 """Where records come in. Reading methods on the first two belong to the API."""
@@ -45,8 +46,8 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-                               "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
-                               "frame-ancestors 'none'",
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
 }
 
 
@@ -138,13 +139,21 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
             yield
 
     app = _Application(
-        title="Tháp", version=version("thap"), lifespan=lifespan, docs_url=None, redoc_url=None,
-        openapi_url="/api/v1/openapi.json", separate_input_output_schemas=False,
+        title="Tháp",
+        version=version("thap"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        separate_input_output_schemas=False,
         description="The programming interface of an operations centre. Send `Authorization: Bearer TOKEN`; "
-                    "`thap tokens create` makes tokens. Times are whole microseconds since 1970 UTC unless a field "
-                    "says otherwise. Every error has the shape `{\"error\": {code, message, where, hint}}`.",
-        responses={"4XX": {"model": errors.ErrorAnswer, "description": "What was wrong, and what to do."},
-                   "503": {"model": errors.ErrorAnswer, "description": "A part of the centre is not up."}})
+        "`thap tokens create` makes tokens. Times are whole microseconds since 1970 UTC unless a field "
+        'says otherwise. Every error has the shape `{"error": {code, message, where, hint}}`.',
+        responses={
+            "4XX": {"model": errors.ErrorAnswer, "description": "What was wrong, and what to do."},
+            "503": {"model": errors.ErrorAnswer, "description": "A part of the centre is not up."},
+        },
+    )
     app.doors = doors
     app.state.centre = centre
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)

@@ -41,12 +41,14 @@ async def bearer_token(centre: Centre, header: str | None) -> Token:
         UnauthenticatedError: no header, another scheme, or no token in force.
     """
     if not header:
-        raise UnauthenticatedError("no credential was sent", hint="send Authorization: Bearer TOKEN; "
-                                   "`thap tokens create` makes one")
+        raise UnauthenticatedError(
+            "no credential was sent", hint="send Authorization: Bearer TOKEN; `thap tokens create` makes one"
+        )
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise UnauthenticatedError(f"the credential is not a bearer token but {scheme[:20]!r}",
-                                   hint="send Authorization: Bearer TOKEN")
+        raise UnauthenticatedError(
+            f"the credential is not a bearer token but {scheme[:20]!r}", hint="send Authorization: Bearer TOKEN"
+        )
     return await tokens_of(centre).check(secret.strip())
 
 
@@ -65,8 +67,11 @@ async def authenticate(request: HTTPConnection, scope: str) -> Caller:
     else:
         _same_origin(request)
     if scope not in token.scopes:
-        raise DeniedError(f"the token {token.name!r} may not {scope}", where=request.url.path,
-                          hint=f"it may {', '.join(sorted(token.scopes))}; make one with --scope {scope}")
+        raise DeniedError(
+            f"the token {token.name!r} may not {scope}",
+            where=request.url.path,
+            hint=f"it may {', '.join(sorted(token.scopes))}; make one with --scope {scope}",
+        )
     tokens_of(centre).count(token)
     return Caller(token.name, token.scopes)
 
@@ -97,10 +102,13 @@ async def _session(request: HTTPConnection, centre: Centre) -> Token | None:
     until, _, rest = morsel.value.partition(".")
     signature, _, name = rest.partition(".")
     token = await tokens_of(centre).named(name)
-    if token is None or not until.isdigit() or int(until) < time.time() \
-            or not hmac.compare_digest(_signature(token, int(until)), signature):
-        raise UnauthenticatedError("this session is over",
-                                   hint="open the link that `thap up` prints again")
+    if (
+        token is None
+        or not until.isdigit()
+        or int(until) < time.time()
+        or not hmac.compare_digest(_signature(token, int(until)), signature)
+    ):
+        raise UnauthenticatedError("this session is over", hint="open the link that `thap up` prints again")
     return token
 
 
@@ -114,8 +122,11 @@ def _same_origin(request: HTTPConnection) -> None:
         return
     origin, own = request.headers.get("origin"), f"{request.url.scheme}://{request.url.netloc}"
     if origin != own and not (origin is None and request.headers.get("sec-fetch-site") == "same-origin"):
-        raise DeniedError(f"a change from {origin or 'an unnamed page'} was refused", where="Origin",
-                          hint="use the centre's own page, or a bearer token")
+        raise DeniedError(
+            f"a change from {origin or 'an unnamed page'} was refused",
+            where="Origin",
+            hint="use the centre's own page, or a bearer token",
+        )
 
 
 async def sign_in(request: HTTPConnection, secret: str, answer: Response) -> Response:
@@ -127,7 +138,12 @@ async def sign_in(request: HTTPConnection, secret: str, answer: Response) -> Res
     token = await tokens_of(request.app.state.centre).check(secret)
     now = int(time.time())
     until = now + SESSION_S if token.expires is None else min(now + SESSION_S, token.expires // 1_000_000)
-    options: dict[str, Any] = {"httponly": True, "samesite": "strict", "path": "/", "max_age": until - now,
-                               "secure": request.url.scheme == "https"}
+    options: dict[str, Any] = {
+        "httponly": True,
+        "samesite": "strict",
+        "path": "/",
+        "max_age": until - now,
+        "secure": request.url.scheme == "https",
+    }
     answer.set_cookie(_cookie_name(request), f"{until}.{_signature(token, until)}.{token.name}", **options)
     return answer

@@ -74,11 +74,15 @@ def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{text!r} is not a box", where="bbox", hint="write west,south,east,north in degrees") \
-            from None
+        raise InputError(
+            f"{text!r} is not a box", where="bbox", hint="write west,south,east,north in degrees"
+        ) from None
     if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):
-        raise InputError(f"{text!r} is not a box on the globe", where="bbox",
-                         hint="write west,south,east,north in degrees, south below north")
+        raise InputError(
+            f"{text!r} is not a box on the globe",
+            where="bbox",
+            hint="write west,south,east,north in degrees, south below north",
+        )
     return west, south, east, north
 
 
@@ -103,15 +107,16 @@ class Directory:
         """By number, which datastreams a filter wants."""
         mask = self._datastream_masks.get(wanted)
         if mask is None:
-            mask = _mask(self.registry.max_datastream, self.registry.datastreams,
-                         lambda info: _wants_datastream(wanted, info))
+            mask = _mask(
+                self.registry.max_datastream, self.registry.datastreams, lambda info: _wants_datastream(wanted, info)
+            )
             _remember(self._datastream_masks, wanted, mask)
         return mask
 
     def things_after(self, wanted: Filter, after: int, limit: int) -> list[ThingInfo]:
         """Things that a filter wants with a number above `after`, at most `limit`."""
         found = []
-        for info in self.things[bisect_right(self.things, after, key=lambda thing: thing.id):]:
+        for info in self.things[bisect_right(self.things, after, key=lambda thing: thing.id) :]:
             if _wants_thing(wanted, info) and (not wanted.properties or self._measures(info, wanted.properties)):
                 found.append(info)
                 if len(found) == limit:
@@ -187,5 +192,6 @@ def _wants_mover(wanted: Filter, info: MoverInfo) -> bool:
         return False
     if wanted.kinds and info.kind not in wanted.kinds:
         return False
-    return wanted.matches(info.key) and \
-        (not wanted.text or _fold(wanted.text) in _fold(info.key) or _fold(wanted.text) in _fold(info.name))
+    return wanted.matches(info.key) and (
+        not wanted.text or _fold(wanted.text) in _fold(info.key) or _fold(wanted.text) in _fold(info.name)
+    )

@@ -65,20 +65,36 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return answer_error(NotFoundError("there is nothing at this address", where=request.url.path,
-                                          hint="/api/v1/openapi.json lists every address"))
+        return answer_error(
+            NotFoundError(
+                "there is nothing at this address",
+                where=request.url.path,
+                hint="/api/v1/openapi.json lists every address",
+            )
+        )
     code = {403: DeniedError.code, 405: "method_not_allowed"}.get(error.status_code, "error")
-    return JsonAnswer({"error": {"code": code, "message": str(error.detail), "where": request.url.path}},
-                          error.status_code, dict(error.headers or {}))
+    return JsonAnswer(
+        {"error": {"code": code, "message": str(error.detail), "where": request.url.path}},
+        error.status_code,
+        dict(error.headers or {}),
+    )
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: the log has the trace, the answer only the request's id to find it by."""
     number = request.scope.get("thap_request", "")
     _log.error("request failed", path=request.url.path, request=number, exc_info=error)
-    return JsonAnswer({"error": {"code": "error", "message": "the centre failed at this request",
-                                     "hint": f"the log tells why under request {number}"}}, 500,
-                          {"X-Request-Id": str(number)})
+    return JsonAnswer(
+        {
+            "error": {
+                "code": "error",
+                "message": "the centre failed at this request",
+                "hint": f"the log tells why under request {number}",
+            }
+        },
+        500,
+        {"X-Request-Id": str(number)},
+    )
 
 
 def install(app: FastAPI) -> None:

@@ -17,8 +17,14 @@ Rows = npt.NDArray[np.int64]
 
 COLUMNS: dict[str, dict[str, type[np.generic]]] = {
     "observation": {"time": np.int64, "result": np.float64, "received": np.int64},
-    "position": {"time": np.int64, "lon": np.float64, "lat": np.float64, "speed_kn": np.float32,
-                 "course_deg": np.float32, "received": np.int64},
+    "position": {
+        "time": np.int64,
+        "lon": np.float64,
+        "lat": np.float64,
+        "speed_kn": np.float32,
+        "course_deg": np.float32,
+        "received": np.int64,
+    },
 }
 """By kind of record, the columns kept of each latest value."""
 
@@ -53,8 +59,10 @@ def read_delta(payload: bytes, kind: str | None = None) -> Delta:
         metadata = table.schema.metadata or {}
         found = metadata.get(b"kind", (kind or "").encode()).decode()
         since, version = int(metadata.get(b"since", b"0")), int(metadata.get(b"version", b"0"))
-        columns = {name: table.column(name).combine_chunks().cast(pa.from_numpy_dtype(dtype)).to_numpy(
-            zero_copy_only=False) for name, dtype in COLUMNS[found].items()}
+        columns = {
+            name: table.column(name).combine_chunks().cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False)
+            for name, dtype in COLUMNS[found].items()
+        }
         number = table.column(_NUMBER[found]).combine_chunks().to_numpy(zero_copy_only=False)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise CorruptError(f"not latest values: {error}", where="centre.live.latest") from None

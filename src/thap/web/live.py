@@ -98,11 +98,13 @@ class Live:
                 registry, things = await load_registry(connection), await load_things(connection)
             fresh = await asyncio.to_thread(Directory, registry, things)
             before, self.directory = self.directory, fresh
-            for mirror, old, new in ((self.observations, before.known_datastream, fresh.known_datastream),
-                                     (self.positions, before.known_mover, fresh.known_mover)):
+            for mirror, old, new in (
+                (self.observations, before.known_datastream, fresh.known_datastream),
+                (self.positions, before.known_mover, fresh.known_mover),
+            ):
                 known = new.copy()
-                known[:len(old)] &= ~old[:len(new)]
-                numbers = np.flatnonzero(known[:len(mirror.changed)] & (mirror.changed[:len(known)] > 0))
+                known[: len(old)] &= ~old[: len(new)]
+                numbers = np.flatnonzero(known[: len(mirror.changed)] & (mirror.changed[: len(known)] > 0))
                 if len(numbers):
                     mirror.changed[numbers] = self._next_version()
                     self._tell()
@@ -145,7 +147,8 @@ class Live:
         mirror, observed = self.mirror(kind), kind == "observation"
         body: dict[str, Any] = {
             "source": (self.directory.datastream_key if observed else self.directory.mover_key)[rows].tolist(),
-            "time": mirror["time"][rows]}
+            "time": mirror["time"][rows],
+        }
         if observed:
             body["result"] = mirror["result"][rows]
         else:

@@ -30,8 +30,15 @@ def _filter(
     text: Annotated[str, Query(max_length=200, description="Part of a key or name; marks do not matter.")] = "",
 ) -> Filter:
     """What the caller wants to see; parameters not given narrow nothing."""
-    return Filter(frozenset(split(domain)), frozenset(split(commune)), parse_bbox(bbox), tuple(split(source)),
-                  frozenset(split(kind)), frozenset(split(property)), text.strip())
+    return Filter(
+        frozenset(split(domain)),
+        frozenset(split(commune)),
+        parse_bbox(bbox),
+        tuple(split(source)),
+        frozenset(split(kind)),
+        frozenset(split(property)),
+        text.strip(),
+    )
 
 
 FilterDep = Annotated[Filter, Depends(_filter)]

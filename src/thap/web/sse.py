@@ -103,8 +103,9 @@ class Console:
             return False
         if wanted.communes and event.commune not in wanted.communes:
             return False
-        if wanted.bbox is not None and (event.lon is None or event.lat is None or not wanted.inside(
-                np.array([event.lon]), np.array([event.lat]))[0]):
+        if wanted.bbox is not None and (
+            event.lon is None or event.lat is None or not wanted.inside(np.array([event.lon]), np.array([event.lat]))[0]
+        ):
             return False
         return wanted.matches(event.source)
 
@@ -119,8 +120,11 @@ def parse_event_id(text: str | None) -> tuple[int, int] | None:
         return None
     alarm, _, version = text.partition(".")
     if not alarm.isdecimal() or (version and not version.isdecimal()) or len(text) > 40:
-        raise InputError(f"{text[:60]!r} is not the id of an event", where="last_event_id",
-                         hint="give the id of the last event you had")
+        raise InputError(
+            f"{text[:60]!r} is not the id of an event",
+            where="last_event_id",
+            hint="give the id of the last event you had",
+        )
     return int(alarm), int(version or 0)
 
 
@@ -179,8 +183,9 @@ class Hub:
         """
         unknown = kinds - set(KINDS)
         if unknown:
-            raise InputError(f"{sorted(unknown)[0]!r} is not a kind of event", where="kinds",
-                             hint=f"choose of {', '.join(KINDS)}")
+            raise InputError(
+                f"{sorted(unknown)[0]!r} is not a kind of event", where="kinds", hint=f"choose of {', '.join(KINDS)}"
+            )
         if len(self.consoles) >= _CONSOLES:
             raise UnavailableError(f"{_CONSOLES} streams are open already", hint="close some, or try again later")
         alarm, version = resume if resume is not None else (self.last, self._live.version)
@@ -188,8 +193,14 @@ class Hub:
             if alarm > await self.book.last_event_id():
                 alarm = 0  # of another store: nothing it had is here
             self._gap.set()
-        console = Console(kinds, wanted, alarm, version, behind="alarm" in kinds and alarm < self.last,
-                          stale=version != self._live.version)
+        console = Console(
+            kinds,
+            wanted,
+            alarm,
+            version,
+            behind="alarm" in kinds and alarm < self.last,
+            stale=version != self._live.version,
+        )
         self.consoles.add(console)
         return console
 

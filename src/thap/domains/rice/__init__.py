@@ -7,5 +7,10 @@ from thap.domains.rice.demo import contribute
 
 __all__ = ["DOMAIN"]
 
-DOMAIN = Domain(name="rice", title={"vi": "Lúa và sâu bệnh", "en": "Rice and pests"}, package="thap.domains.rice",
-                rules="rules.toml", demo=contribute)
+DOMAIN = Domain(
+    name="rice",
+    title={"vi": "Lúa và sâu bệnh", "en": "Rice and pests"},
+    package="thap.domains.rice",
+    rules="rules.toml",
+    demo=contribute,
+)

@@ -14,10 +14,16 @@ from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US
 
 __all__ = ["contribute"]
 
-_TRAPS = (("bd-tan-hong", "Bẫy đèn Tân Hồng", 105.439, 10.867), ("bd-tam-nong", "Bẫy đèn Tam Nông", 105.532, 10.754),
-          ("bd-thap-muoi", "Bẫy đèn Tháp Mười", 105.820, 10.560), ("bd-cao-lanh", "Bẫy đèn Mỹ Thọ", 105.713, 10.441),
-          ("bd-lai-vung", "Bẫy đèn Lai Vung", 105.577, 10.290), ("bd-cai-be", "Bẫy đèn Cái Bè", 106.011, 10.342),
-          ("bd-cai-lay", "Bẫy đèn Cai Lậy", 106.114, 10.410), ("bd-go-cong", "Bẫy đèn Gò Công", 106.669, 10.354))
+_TRAPS = (
+    ("bd-tan-hong", "Bẫy đèn Tân Hồng", 105.439, 10.867),
+    ("bd-tam-nong", "Bẫy đèn Tam Nông", 105.532, 10.754),
+    ("bd-thap-muoi", "Bẫy đèn Tháp Mười", 105.820, 10.560),
+    ("bd-cao-lanh", "Bẫy đèn Mỹ Thọ", 105.713, 10.441),
+    ("bd-lai-vung", "Bẫy đèn Lai Vung", 105.577, 10.290),
+    ("bd-cai-be", "Bẫy đèn Cái Bè", 106.011, 10.342),
+    ("bd-cai-lay", "Bẫy đèn Cai Lậy", 106.114, 10.410),
+    ("bd-go-cong", "Bẫy đèn Gò Công", 106.669, 10.354),
+)
 _COUNTED_AT = (DAY_US + 5 * HOUR_US + 30 * MINUTE_US - 7 * HOUR_US) % DAY_US
 """Half past five in the morning on Vietnamese clocks, µs after midnight UTC."""
 
@@ -29,11 +35,31 @@ def contribute(world: World) -> None:
     rules = DOMAIN.read_rules()
     for number, (name, title, lon, lat) in enumerate(_TRAPS):
         world.add(Thing(name, title, "light_trap", "rice", lon, lat))
-        gaps = (Plan(world, "trap-gap", 2 * DAY_US, (37 * HOUR_US, 44 * HOUR_US), first=DAY_US, jitter=0.3,
-                     turn=(number, len(_TRAPS))),)
+        gaps = (
+            Plan(
+                world,
+                "trap-gap",
+                2 * DAY_US,
+                (37 * HOUR_US, 44 * HOUR_US),
+                first=DAY_US,
+                jitter=0.3,
+                turn=(number, len(_TRAPS)),
+            ),
+        )
         signal = _nights(world, number)
-        series = Series(name, "planthopper_catch", "planthopper_catch", "1/trap/night", DAY_US, signal, 0.0, 0,
-                        least=0.0, phase=_COUNTED_AT, gaps=gaps)
+        series = Series(
+            name,
+            "planthopper_catch",
+            "planthopper_catch",
+            "1/trap/night",
+            DAY_US,
+            signal,
+            0.0,
+            0,
+            least=0.0,
+            phase=_COUNTED_AT,
+            gaps=gaps,
+        )
         world.add(series)
         world.expect(_peaks(world, rules["rice.planthopper_catch"], series))
         world.expect(Quiet(rules["rice.trap_silent"], world, series, "trap sends nothing"))
@@ -41,6 +67,7 @@ def contribute(world: World) -> None:
 
 def _nights(world: World, number: int) -> Signal:
     """Counts by night: ordinary ones, flights in some of the traps, and nights just under the limit."""
+
     def catch(night: int) -> float:
         random = world.random("catch", number, night)
         ordinary = float(np.clip(np.exp(random.normal(3.7, 0.5)), 2, 250))
@@ -60,8 +87,10 @@ def _nights(world: World, number: int) -> Signal:
 
 
 def _peaks(world: World, rule: Rule, series: Series) -> Callable[[int, int], Iterable[Truth]]:
-    steps = [(float(rule.limit), rule.severity),
-             *((float(level.above or 0), level.severity) for level in rule.limit_levels())]
+    steps = [
+        (float(rule.limit), rule.severity),
+        *((float(level.above or 0), level.severity) for level in rule.limit_levels()),
+    ]
 
     def truth(begin: int, end: int) -> Iterable[Truth]:
         times = world.due(series, max(begin - 4 * DAY_US, world.start), end + 4 * DAY_US)

@@ -7,5 +7,10 @@ from thap.domains.sand.demo import contribute
 
 __all__ = ["DOMAIN"]
 
-DOMAIN = Domain(name="sand", title={"vi": "Khai thác cát", "en": "Sand mining"}, package="thap.domains.sand",
-                rules="rules.toml", demo=contribute)
+DOMAIN = Domain(
+    name="sand",
+    title={"vi": "Khai thác cát", "en": "Sand mining"},
+    package="thap.domains.sand",
+    rules="rules.toml",
+    demo=contribute,
+)

@@ -58,8 +58,15 @@ def _add(world: World, rules: dict[str, Rule], number: int, dredger: _Dredger) -
     assert isinstance(night_rule, Geofence) and isinstance(outside_rule, Geofence)
 
     def daily(name: str, hour: float, shortest: int, longest: int, jitter: float = 0.02) -> Plan:
-        return Plan(world, f"{name}-{number}", DAY_US, (shortest * MINUTE_US, longest * MINUTE_US),
-                    first=round(hour * 60) * MINUTE_US, jitter=jitter, midnight=True)
+        return Plan(
+            world,
+            f"{name}-{number}",
+            DAY_US,
+            (shortest * MINUTE_US, longest * MINUTE_US),
+            first=round(hour * 60) * MINUTE_US,
+            jitter=jitter,
+            midnight=True,
+        )
 
     work = daily("work", 5.5, 765, 765, 0)  # 05:30 to 18:15
     night = daily("night-work", _NIGHT_HOURS[number], 75, 95, 0.01)
@@ -67,25 +74,60 @@ def _add(world: World, rules: dict[str, Rule], number: int, dredger: _Dredger) -
     out = daily("outside", 7.5 + 2.4 * number, 70, 100)
     mine, place, fence = along(*dredger.mine), along(*dredger.outside), along(*dredger.fence)
     ramp = 25 * MINUTE_US
-    path: Path = Visits(along(*dredger.berth), ((mine, work, ramp), (mine, night, ramp), (fence, brief, 23 * MINUTE_US),
-                                                (place, out, ramp)), origin=(None, None, None, 0))
+    path: Path = Visits(
+        along(*dredger.berth),
+        ((mine, work, ramp), (mine, night, ramp), (fence, brief, 23 * MINUTE_US), (place, out, ramp)),
+        origin=(None, None, None, 0),
+    )
     key = f"mmsi-{574_000_101 + number:09d}"
-    gaps = (Plan(world, "dredger-gap", 5 * HOUR_US, (25 * MINUTE_US, 60 * MINUTE_US), first=3 * HOUR_US,
-                 turn=(number, len(_DREDGERS))),
-            Plan(world, f"dredger-hiccup-{number}", 6 * HOUR_US, (5 * MINUTE_US, 8 * MINUTE_US)))
+    gaps = (
+        Plan(
+            world,
+            "dredger-gap",
+            5 * HOUR_US,
+            (25 * MINUTE_US, 60 * MINUTE_US),
+            first=3 * HOUR_US,
+            turn=(number, len(_DREDGERS)),
+        ),
+        Plan(world, f"dredger-hiccup-{number}", 6 * HOUR_US, (5 * MINUTE_US, 8 * MINUTE_US)),
+    )
     mover = Mover(key, dredger.name, "dredger", "sand", _PERIOD, path, "ais", _GPS_M, 33, gaps)
     world.add(mover)
     margin = 3 * _GPS_M + 3
     inside = depth_m(path, shapely.union_all([area.geometry for area in night_rule.area]))
-    world.expect(Limit(night_rule.name, key, when(inside, _closed), [(0.0, night_rule.severity)], margin,
-                       night_rule.dwell or 0, night_rule.off_delay, night_rule.hysteresis_m, _PERIOD, gaps,
-                       night_rule.plan().afters, "dredging at night"))
+    world.expect(
+        Limit(
+            night_rule.name,
+            key,
+            when(inside, _closed),
+            [(0.0, night_rule.severity)],
+            margin,
+            night_rule.dwell or 0,
+            night_rule.off_delay,
+            night_rule.hysteresis_m,
+            _PERIOD,
+            gaps,
+            night_rule.plan().afters,
+            "dredging at night",
+        )
+    )
     allowed = shapely.union_all([_shape(area) for area in outside_rule.area])
-    world.expect(Limit(outside_rule.name, key, when(_negative(depth_m(path, allowed)),
-                                                    slower_than(path, outside_rule.below_kn or 1.0)),
-                       [(outside_rule.hysteresis_m, outside_rule.severity)], margin, outside_rule.on_delay,
-                       outside_rule.off_delay, outside_rule.hysteresis_m, _PERIOD, gaps,
-                       outside_rule.plan().afters, "dredging outside the mine"))
+    world.expect(
+        Limit(
+            outside_rule.name,
+            key,
+            when(_negative(depth_m(path, allowed)), slower_than(path, outside_rule.below_kn or 1.0)),
+            [(outside_rule.hysteresis_m, outside_rule.severity)],
+            margin,
+            outside_rule.on_delay,
+            outside_rule.off_delay,
+            outside_rule.hysteresis_m,
+            _PERIOD,
+            gaps,
+            outside_rule.plan().afters,
+            "dredging outside the mine",
+        )
+    )
     world.expect(Quiet(rules["sand.dredger_silent"], world, mover, "transponder off"))
 
 
@@ -105,5 +147,6 @@ def _shape(area: Area) -> Any:
     if area.circle is None:
         return area.geometry
     lon, lat, radius_m = area.circle
-    return shapely.transform(shapely.Point(0, 0).buffer(radius_m, quad_segs=32),
-                             lambda points: points / (109_460.0, 110_600.0) + (lon, lat))
+    return shapely.transform(
+        shapely.Point(0, 0).buffer(radius_m, quad_segs=32), lambda points: points / (109_460.0, 110_600.0) + (lon, lat)
+    )

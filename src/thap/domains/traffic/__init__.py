@@ -7,5 +7,10 @@ from thap.domains.traffic.demo import contribute
 
 __all__ = ["DOMAIN"]
 
-DOMAIN = Domain(name="traffic", title={"vi": "Giao thông", "en": "Traffic"}, package="thap.domains.traffic",
-                rules="rules.toml", demo=contribute)
+DOMAIN = Domain(
+    name="traffic",
+    title={"vi": "Giao thông", "en": "Traffic"},
+    package="thap.domains.traffic",
+    rules="rules.toml",
+    demo=contribute,
+)

@@ -7,5 +7,10 @@ from thap.domains.water.demo import contribute
 
 __all__ = ["DOMAIN"]
 
-DOMAIN = Domain(name="water", title={"vi": "Nước, không khí và thời tiết", "en": "Water, air and weather"},
-                package="thap.domains.water", rules="rules.toml", demo=contribute)
+DOMAIN = Domain(
+    name="water",
+    title={"vi": "Nước, không khí và thời tiết", "en": "Water, air and weather"},
+    package="thap.domains.water",
+    rules="rules.toml",
+    demo=contribute,
+)

@@ -40,15 +40,21 @@ _GAUGES = (
     _Gauge("my-tho", "Trạm thủy văn Mỹ Tho", 106.365, 10.346, 0.42, 0.68, 1.6),
     _Gauge("vam-kenh", "Trạm thủy văn Vàm Kênh", 106.735, 10.272, 0.10, 0.98, 0.0),
 )
-_SALT = (("xuan-hoa", "Trạm đo mặn Xuân Hòa", 106.455, 10.326, 0.45),
-         ("xoai-hot", "Trạm đo mặn Xoài Hột", 106.305, 10.345, 0.20))
-_AIR = (("kk-cao-lanh", "Trạm không khí Cao Lãnh", 105.632, 10.460),
-        ("kk-sa-dec", "Trạm không khí Sa Đéc", 105.757, 10.291),
-        ("kk-my-tho", "Trạm không khí Mỹ Tho", 106.362, 10.357))
-_WEATHER = (("tt-hong-ngu", "Trạm thời tiết Hồng Ngự", 105.345, 10.812),
-            ("tt-cao-lanh", "Trạm thời tiết Cao Lãnh", 105.635, 10.455),
-            ("tt-cai-lay", "Trạm thời tiết Cai Lậy", 106.113, 10.408),
-            ("tt-my-tho", "Trạm thời tiết Mỹ Tho", 106.355, 10.362))
+_SALT = (
+    ("xuan-hoa", "Trạm đo mặn Xuân Hòa", 106.455, 10.326, 0.45),
+    ("xoai-hot", "Trạm đo mặn Xoài Hột", 106.305, 10.345, 0.20),
+)
+_AIR = (
+    ("kk-cao-lanh", "Trạm không khí Cao Lãnh", 105.632, 10.460),
+    ("kk-sa-dec", "Trạm không khí Sa Đéc", 105.757, 10.291),
+    ("kk-my-tho", "Trạm không khí Mỹ Tho", 106.362, 10.357),
+)
+_WEATHER = (
+    ("tt-hong-ngu", "Trạm thời tiết Hồng Ngự", 105.345, 10.812),
+    ("tt-cao-lanh", "Trạm thời tiết Cao Lãnh", 105.635, 10.455),
+    ("tt-cai-lay", "Trạm thời tiết Cai Lậy", 106.113, 10.408),
+    ("tt-my-tho", "Trạm thời tiết Mỹ Tho", 106.355, 10.362),
+)
 _TIDES = ((0.46, 12.4206), (0.15, 12.0), (0.24, 23.9345), (0.15, 25.8193))
 """Share of the highest tide and period in hours of M2, S2, K1, O1."""
 _LEVEL_NOISE, _SALT_NOISE, _DUST_NOISE = 0.012, 0.03, 2.0
@@ -67,8 +73,10 @@ def contribute(world: World) -> None:
 
 def _tide(times: Longs, gauge: _Gauge, phases: Doubles) -> Doubles:
     hours = times / HOUR_US - gauge.lag_h
-    parts = sum(share * np.cos(2 * np.pi * hours / period - phase)
-                for (share, period), phase in zip(_TIDES, phases, strict=True))
+    parts = sum(
+        share * np.cos(2 * np.pi * hours / period - phase)
+        for (share, period), phase in zip(_TIDES, phases, strict=True)
+    )
     return gauge.stage + gauge.tide * np.asarray(parts, np.float64)
 
 
@@ -80,19 +88,55 @@ def _levels(world: World, rules: dict[str, Rule]) -> None:
         turn = flooded.index(gauge) if gauge in flooded else -1
         rule = rules.get(f"water.flood_{gauge.name.replace('-', '_')}")
         signal = _level(world, gauge, phases, turn, rule)
-        gaps = (Plan(world, "level-gap", 5 * HOUR_US, (90 * MINUTE_US, 200 * MINUTE_US), first=2 * HOUR_US,
-                     turn=(number, len(_GAUGES))),
-                Plan(world, f"level-hiccup-{gauge.name}", 9 * HOUR_US, (12 * MINUTE_US, 20 * MINUTE_US)))
+        gaps = (
+            Plan(
+                world,
+                "level-gap",
+                5 * HOUR_US,
+                (90 * MINUTE_US, 200 * MINUTE_US),
+                first=2 * HOUR_US,
+                turn=(number, len(_GAUGES)),
+            ),
+            Plan(world, f"level-hiccup-{gauge.name}", 9 * HOUR_US, (12 * MINUTE_US, 20 * MINUTE_US)),
+        )
         spikes = ((Plan(world, f"level-spike-{gauge.name}", 7 * HOUR_US, (MINUTE_US, MINUTE_US)), 1.4),)
-        series = Series(gauge.name, "water_level", "water_level", "m", 5 * MINUTE_US, signal, _LEVEL_NOISE, 3,
-                        gaps=gaps, spikes=spikes)
+        series = Series(
+            gauge.name,
+            "water_level",
+            "water_level",
+            "m",
+            5 * MINUTE_US,
+            signal,
+            _LEVEL_NOISE,
+            3,
+            gaps=gaps,
+            spikes=spikes,
+        )
         world.add(series)
         if rule is not None:
-            world.expect(limit_of(rule, series.key, signal, noise=_LEVEL_NOISE, period=series.period, gaps=gaps,
-                                  note="flood wave on the tide"))
+            world.expect(
+                limit_of(
+                    rule,
+                    series.key,
+                    signal,
+                    noise=_LEVEL_NOISE,
+                    period=series.period,
+                    gaps=gaps,
+                    note="flood wave on the tide",
+                )
+            )
         if gauge.name in ("tan-chau", "hong-ngu"):
-            world.expect(limit_of(rules["water.fast_rise"], series.key, rise_within(signal, HOUR_US),
-                                  noise=2 * _LEVEL_NOISE, period=series.period, gaps=gaps, note="water rising fast"))
+            world.expect(
+                limit_of(
+                    rules["water.fast_rise"],
+                    series.key,
+                    rise_within(signal, HOUR_US),
+                    noise=2 * _LEVEL_NOISE,
+                    period=series.period,
+                    gaps=gaps,
+                    note="water rising fast",
+                )
+            )
         world.expect(Quiet(rules["water.station_silent"], world, series, "station stops sending"))
 
 
@@ -103,13 +147,22 @@ def _level(world: World, gauge: _Gauge, phases: Doubles, turn: int, rule: Rule |
         slow = Plan(world, f"slow-rise-{gauge.name}", 13 * HOUR_US, (5 * HOUR_US, 7 * HOUR_US), first=9 * HOUR_US)
         if gauge.name != "hong-ngu":
             return lambda times: _tide(times, gauge, phases)
-        return lambda times: (_tide(times, gauge, phases)
-                              + 0.95 * bump(times, rise.between(int(times[0]), int(times[-1]) + 1), 50 * MINUTE_US)
-                              + 0.45 * bump(times, slow.between(int(times[0]), int(times[-1]) + 1), 130 * MINUTE_US))
-    floods = Plan(world, "flood", 6 * HOUR_US, (4 * HOUR_US, 320 * MINUTE_US), first=10 * MINUTE_US, jitter=0.6,
-                  turn=(turn, 4))
-    nearly = Plan(world, f"flood-nearly-{gauge.name}", 24 * HOUR_US, (4 * HOUR_US, 5 * HOUR_US),
-                  first=(6 * turn + 9) * HOUR_US, jitter=0.3)
+        return lambda times: (
+            _tide(times, gauge, phases)
+            + 0.95 * bump(times, rise.between(int(times[0]), int(times[-1]) + 1), 50 * MINUTE_US)
+            + 0.45 * bump(times, slow.between(int(times[0]), int(times[-1]) + 1), 130 * MINUTE_US)
+        )
+    floods = Plan(
+        world, "flood", 6 * HOUR_US, (4 * HOUR_US, 320 * MINUTE_US), first=10 * MINUTE_US, jitter=0.6, turn=(turn, 4)
+    )
+    nearly = Plan(
+        world,
+        f"flood-nearly-{gauge.name}",
+        24 * HOUR_US,
+        (4 * HOUR_US, 5 * HOUR_US),
+        first=(6 * turn + 9) * HOUR_US,
+        jitter=0.3,
+    )
     steps = [float(rule.limit), *(float(level.above or 0) for level in rule.limit_levels())]
 
     def signal(times: Longs) -> Doubles:
@@ -145,12 +198,19 @@ def _salinity(world: World, rules: dict[str, Rule]) -> None:
         if title:
             world.add(Thing(name, title, "hydrology", "water", lon, lat))
         salt = Plan(world, "salt", 8 * HOUR_US, (5 * HOUR_US, 7 * HOUR_US), first=HOUR_US, turn=(number, 3))
-        nearly = Plan(world, f"salt-nearly-{name}", 24 * HOUR_US, (4 * HOUR_US, 5 * HOUR_US),
-                      first=(9 + 8 * number) * HOUR_US, jitter=0.2)
+        nearly = Plan(
+            world,
+            f"salt-nearly-{name}",
+            24 * HOUR_US,
+            (4 * HOUR_US, 5 * HOUR_US),
+            first=(9 + 8 * number) * HOUR_US,
+            jitter=0.2,
+        )
         shift = float(world.random("salt-tide", name).uniform(0, 12.42))
 
-        def signal(times: Longs, salt: Plan = salt, nearly: Plan = nearly, fresh: float = fresh,
-                   shift: float = shift) -> Doubles:
+        def signal(
+            times: Longs, salt: Plan = salt, nearly: Plan = nearly, fresh: float = fresh, shift: float = shift
+        ) -> Doubles:
             begin, end = int(times[0]), int(times[-1]) + 1
             values = fresh * (1 + 0.3 * np.cos(2 * np.pi * (times / HOUR_US - shift) / 12.4206))
             for one in salt.between(begin, end):
@@ -160,13 +220,22 @@ def _salinity(world: World, rules: dict[str, Rule]) -> None:
                 values = _over(values, times, one.begin, one.end, 0.86)
             return values
 
-        gaps = (Plan(world, "salt-gap", 16 * HOUR_US, (2 * HOUR_US, 3 * HOUR_US), first=7 * HOUR_US,
-                     turn=(number, 3)),)
-        series = Series(name, "salinity", "salinity", "g/l", 10 * MINUTE_US, signal, _SALT_NOISE, 2, least=0.0,
-                        gaps=gaps)
+        gaps = (Plan(world, "salt-gap", 16 * HOUR_US, (2 * HOUR_US, 3 * HOUR_US), first=7 * HOUR_US, turn=(number, 3)),)
+        series = Series(
+            name, "salinity", "salinity", "g/l", 10 * MINUTE_US, signal, _SALT_NOISE, 2, least=0.0, gaps=gaps
+        )
         world.add(series)
-        world.expect(limit_of(rule, series.key, signal, noise=_SALT_NOISE, period=series.period, gaps=gaps,
-                              note="salt water coming up the river"))
+        world.expect(
+            limit_of(
+                rule,
+                series.key,
+                signal,
+                noise=_SALT_NOISE,
+                period=series.period,
+                gaps=gaps,
+                note="salt water coming up the river",
+            )
+        )
         world.expect(Quiet(rules["water.station_silent"], world, series, "station stops sending"))
 
 
@@ -180,10 +249,17 @@ def _over(values: Doubles, times: Longs, begin: int, end: int, top: float) -> Do
 def _air(world: World, rules: dict[str, Rule]) -> None:
     for number, (name, title, lon, lat) in enumerate(_AIR):
         world.add(Thing(name, title, "air", "water", lon, lat))
-        smoke = Plan(world, "smoke", 7 * HOUR_US, (3 * HOUR_US, 5 * HOUR_US), first=5 * MINUTE_US, jitter=0.4,
-                     turn=(number, 3))
-        nearly = Plan(world, f"smoke-nearly-{name}", 21 * HOUR_US, (3 * HOUR_US, 4 * HOUR_US),
-                      first=(7 * number + 12) * HOUR_US, jitter=0.2)
+        smoke = Plan(
+            world, "smoke", 7 * HOUR_US, (3 * HOUR_US, 5 * HOUR_US), first=5 * MINUTE_US, jitter=0.4, turn=(number, 3)
+        )
+        nearly = Plan(
+            world,
+            f"smoke-nearly-{name}",
+            21 * HOUR_US,
+            (3 * HOUR_US, 4 * HOUR_US),
+            first=(7 * number + 12) * HOUR_US,
+            jitter=0.2,
+        )
 
         def dust(times: Longs, smoke: Plan = smoke, nearly: Plan = nearly) -> Doubles:
             begin, end = int(times[0]), int(times[-1]) + 1
@@ -198,12 +274,21 @@ def _air(world: World, rules: dict[str, Rule]) -> None:
         spikes = ((Plan(world, f"dust-spike-{name}", 6 * HOUR_US, (MINUTE_US, MINUTE_US)), 120.0),)
         pm25 = Series(name, "pm25", "pm25", "µg/m³", 10 * MINUTE_US, dust, _DUST_NOISE, 1, least=1.0, spikes=spikes)
         world.add(pm25, Series(name, "pm10", "pm10", "µg/m³", 10 * MINUTE_US, _line(8, 1.4, dust), 4.0, 1, least=1.0))
-        world.expect(limit_of(rules["water.pm25"], pm25.key, dust, noise=_DUST_NOISE, period=pm25.period,
-                              note="smoke from burning straw"))
+        world.expect(
+            limit_of(
+                rules["water.pm25"],
+                pm25.key,
+                dust,
+                noise=_DUST_NOISE,
+                period=pm25.period,
+                note="smoke from burning straw",
+            )
+        )
 
 
 def _line(base: float, slope: float, signal: Signal) -> Signal:
     """A signal that follows another in a straight line."""
+
     def follow(times: Longs) -> Doubles:
         return base + slope * signal(times)
 
@@ -214,35 +299,56 @@ def _weather(world: World, rules: dict[str, Rule]) -> None:
     rule = rules["water.squall"]
     for number, (name, title, lon, lat) in enumerate(_WEATHER):
         world.add(Thing(name, title, "weather", "water", lon, lat))
-        squall = Plan(world, "squall", 6 * HOUR_US, (70 * MINUTE_US, 110 * MINUTE_US), first=90 * MINUTE_US,
-                      turn=(number, 4))
+        squall = Plan(
+            world, "squall", 6 * HOUR_US, (70 * MINUTE_US, 110 * MINUTE_US), first=90 * MINUTE_US, turn=(number, 4)
+        )
         shower = Plan(world, f"shower-{name}", 15 * HOUR_US, (60 * MINUTE_US, 90 * MINUTE_US), first=3 * HOUR_US)
         gale = Plan(world, f"gale-{name}", 20 * HOUR_US, (60 * MINUTE_US, 90 * MINUTE_US), first=4 * HOUR_US)
 
         def rain(times: Longs, squall: Plan = squall, shower: Plan = shower) -> Doubles:
             begin, end = int(times[0]), int(times[-1]) + 1
-            return (14 * bump(times, squall.between(begin, end), 20 * MINUTE_US)
-                    + 12 * bump(times, shower.between(begin, end), 20 * MINUTE_US))
+            return 14 * bump(times, squall.between(begin, end), 20 * MINUTE_US) + 12 * bump(
+                times, shower.between(begin, end), 20 * MINUTE_US
+            )
 
         def wind(times: Longs, squall: Plan = squall, gale: Plan = gale) -> Doubles:
             begin, end = int(times[0]), int(times[-1]) + 1
-            return (2.5 + 1.2 * np.cos(2 * np.pi * (local_hour(times) - 15) / 24)
-                    + 15 * bump(times, squall.between(begin, end), 20 * MINUTE_US)
-                    + 12 * bump(times, gale.between(begin, end), 20 * MINUTE_US))
+            return (
+                2.5
+                + 1.2 * np.cos(2 * np.pi * (local_hour(times) - 15) / 24)
+                + 15 * bump(times, squall.between(begin, end), 20 * MINUTE_US)
+                + 12 * bump(times, gale.between(begin, end), 20 * MINUTE_US)
+            )
 
         def heat(times: Longs, squall: Plan = squall) -> Doubles:
             begin, end = int(times[0]), int(times[-1]) + 1
-            return (28 + 4 * np.cos(2 * np.pi * (local_hour(times) - 14) / 24)
-                    - 4 * bump(times, squall.between(begin, end), 20 * MINUTE_US))
+            return (
+                28
+                + 4 * np.cos(2 * np.pi * (local_hour(times) - 14) / 24)
+                - 4 * bump(times, squall.between(begin, end), 20 * MINUTE_US)
+            )
 
         period = 10 * MINUTE_US
-        world.add(Series(name, "rain_10m", "rain_10m", "mm", period, rain, 0.0, 1, least=0.0),
-                  Series(name, "wind", "wind_speed", "m/s", period, wind, 0.4, 1, least=0.0),
-                  Series(name, "temperature", "air_temperature", "°C", period, heat, 0.2, 1),
-                  Series(name, "humidity", "relative_humidity", "%", period, _line(145, -2.3, heat), 1.5, 0, least=0.0))
+        world.add(
+            Series(name, "rain_10m", "rain_10m", "mm", period, rain, 0.0, 1, least=0.0),
+            Series(name, "wind", "wind_speed", "m/s", period, wind, 0.4, 1, least=0.0),
+            Series(name, "temperature", "air_temperature", "°C", period, heat, 0.2, 1),
+            Series(name, "humidity", "relative_humidity", "%", period, _line(145, -2.3, heat), 1.5, 0, least=0.0),
+        )
 
         def both(times: Longs, rain: Signal = rain, wind: Signal = wind) -> Doubles:
             return np.minimum(rain(times) / 8, wind(times) / 12)
 
-        world.expect(Limit(rule.name, name, both, [(1.0, rule.severity)], 0.12, rule.on_delay, rule.off_delay,
-                           period=period, note="squall"))
+        world.expect(
+            Limit(
+                rule.name,
+                name,
+                both,
+                [(1.0, rule.severity)],
+                0.12,
+                rule.on_delay,
+                rule.off_delay,
+                period=period,
+                note="squall",
+            )
+        )

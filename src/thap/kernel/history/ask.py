@@ -31,16 +31,30 @@ __all__ = ["Answer", "Asker"]
 _FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
 _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+", re.IGNORECASE)
 _COMMENT = re.compile(r"\s+|--[^\n]*\n?|/\*.*?\*/", re.DOTALL)
-_TIMES = frozenset({"created", "raised", "announced", "cleared", "acknowledged", "shelved_until", "changed", "time",
-                    "recorded_at", "received"})
+_TIMES = frozenset(
+    {
+        "created",
+        "raised",
+        "announced",
+        "cleared",
+        "acknowledged",
+        "shelved_until",
+        "changed",
+        "time",
+        "recorded_at",
+        "received",
+    }
+)
 """Columns of the records that are moments, µs; shown as such."""
 _RECORDS = {
     "datastreams": "SELECT d.id AS datastream, d.key, t.name AS thing, d.name, d.property, d.unit, t.kind, t.domain, "
-                   "t.commune, t.lon, t.lat FROM records.datastreams d JOIN records.things t ON t.id = d.thing_id",
+    "t.commune, t.lon, t.lat FROM records.datastreams d JOIN records.things t ON t.id = d.thing_id",
     "movers": "SELECT id AS mover, key, name, kind, domain, properties FROM records.movers",
     "things": "SELECT id AS thing_id, name AS thing, title, kind, domain, lon, lat, commune, properties "
-              "FROM records.things",
-    "alarms": None, "alarm_transitions": None}
+    "FROM records.things",
+    "alarms": None,
+    "alarm_transitions": None,
+}
 """Views of the records; None for all columns as they are."""
 
 
@@ -93,20 +107,26 @@ class Asker:
         attach.load(sql, "sqlite_scanner")
         sql.execute(f"ATTACH {attach.literal(records)} AS records (TYPE sqlite, READ_ONLY)")
         columns: dict[str, list[tuple[str, str]]] = {}
-        for name, column, kind in sql.execute("SELECT table_name, column_name, data_type FROM duckdb_columns() "
-                                              "WHERE database_name = 'records' ORDER BY column_index").fetchall():
+        for name, column, kind in sql.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'records' ORDER BY column_index"
+        ).fetchall():
             columns.setdefault(name, []).append((column, kind))
         for view, text in _RECORDS.items():
             if view not in columns:
                 continue
-            shown = ", ".join(f'make_timestamptz("{c}") AS "{c}"' if c in _TIMES and kind == "BIGINT" else f'"{c}"'
-                              for c, kind in columns[view])
+            shown = ", ".join(
+                f'make_timestamptz("{c}") AS "{c}"' if c in _TIMES and kind == "BIGINT" else f'"{c}"'
+                for c, kind in columns[view]
+            )
             sql.execute(f"CREATE VIEW {view} AS {text or f'SELECT {shown} FROM records.{view}'}")
 
     def _guard(self, settings: Settings) -> None:
         sql = self._connection
-        sql.execute(f"SET allowed_directories=[{attach.literal(f'{attach.data_path(settings)}/')}, "
-                    f"{attach.literal(f'{settings.lake_dir}/spill/')}]")
+        sql.execute(
+            f"SET allowed_directories=[{attach.literal(f'{attach.data_path(settings)}/')}, "
+            f"{attach.literal(f'{settings.lake_dir}/spill/')}]"
+        )
         for setting in ("enable_external_access=false", "lock_configuration=true"):
             sql.execute(f"SET {setting}")
 
@@ -141,20 +161,26 @@ class Asker:
             rows = cursor.fetchmany(limit + 1)
         except duckdb.Error as error:
             if late.is_set():
-                raise InputError(f"the statement took longer than {timeout_s:g} s and was ended",
-                                 hint="ask for a shorter time or fewer datastreams") from None
+                raise InputError(
+                    f"the statement took longer than {timeout_s:g} s and was ended",
+                    hint="ask for a shorter time or fewer datastreams",
+                ) from None
             raise _explained(error) from error
         finally:
             timer.cancel()
             cursor.close()
-        return Answer(_distinct([str(column[0]) for column in described]), [str(column[1]) for column in described],
-                      [tuple(_plain(value) for value in row) for row in rows[:limit]], len(rows) > limit,
-                      time.perf_counter() - started)
+        return Answer(
+            _distinct([str(column[0]) for column in described]),
+            [str(column[1]) for column in described],
+            [tuple(_plain(value) for value in row) for row in rows[:limit]],
+            len(rows) > limit,
+            time.perf_counter() - started,
+        )
 
     def _check(self, cursor: duckdb.DuckDBPyConnection, text: str) -> None:
         bare = _bare(text)
         explain = _EXPLAIN.match(bare)
-        wanted = bare[explain.end():] if explain else bare
+        wanted = bare[explain.end() :] if explain else bare
         if not wanted.strip().rstrip(";"):
             raise InputError("there is no statement", hint='write for example "SELECT count(*) FROM observations"')
         found = cursor.execute("SELECT json_serialize_sql(?::VARCHAR)", [wanted]).fetchone()
@@ -162,8 +188,10 @@ class Asker:
         if tree.get("error"):
             if tree.get("error_type") == "parser":
                 skipped = len(text.encode()) - len(wanted.encode())
-                raise InputError(_first(tree["error_message"]),
-                                 where=_place(text, skipped + int(tree["position"])) if "position" in tree else None)
+                raise InputError(
+                    _first(tree["error_message"]),
+                    where=_place(text, skipped + int(tree["position"])) if "position" in tree else None,
+                )
             raise DeniedError("only reading is possible here", hint="write SELECT, WITH, DESCRIBE, SHOW or EXPLAIN")
         if len(tree["statements"]) != 1:
             raise DeniedError("only one statement at a time is possible here")
@@ -172,11 +200,14 @@ class Asker:
             if kind == "TABLE_FUNCTION":
                 name = str(node.get("function", {}).get("function_name", ""))
                 if name not in _FUNCTIONS:
-                    raise DeniedError(f"the table function {name} is not open to queries",
-                                      hint="`SHOW TABLES` lists what there is to read")
+                    raise DeniedError(
+                        f"the table function {name} is not open to queries",
+                        hint="`SHOW TABLES` lists what there is to read",
+                    )
             elif kind == "BASE_TABLE" and (node.get("catalog_name") or node.get("schema_name") not in ("", "main")):
-                name = ".".join(str(node.get(part)) for part in ("catalog_name", "schema_name", "table_name")
-                                if node.get(part))
+                name = ".".join(
+                    str(node.get(part)) for part in ("catalog_name", "schema_name", "table_name") if node.get(part)
+                )
                 raise DeniedError(f"{name} is not open to queries", hint="`SHOW TABLES` lists what there is to read")
 
 
@@ -206,8 +237,9 @@ def _explained(error: duckdb.Error) -> ThapError:
     if isinstance(error, duckdb.PermissionException):
         return DeniedError(_first(text))
     if isinstance(error, duckdb.OutOfMemoryException):
-        return InputError("the statement needs more memory than history may use",
-                          hint="ask for less, or raise history.memory_mib")
+        return InputError(
+            "the statement needs more memory than history may use", hint="ask for less, or raise history.memory_mib"
+        )
     message, _, place = text.partition("\nLINE ")
     where = None
     pointed = re.fullmatch(r"(\d+): (.*)\n( *)\^\s*", place)

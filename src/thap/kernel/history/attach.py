@@ -28,8 +28,19 @@ from thap.kernel.errors import (
 from thap.kernel.history.tables import PROGRESS
 from thap.kernel.settings import Settings
 
-__all__ = ["WriteLock", "catalogue_file", "clear_spill", "connect", "data_path", "files_in", "literal", "load",
-           "sync_files", "tables", "translate"]
+__all__ = [
+    "WriteLock",
+    "catalogue_file",
+    "clear_spill",
+    "connect",
+    "data_path",
+    "files_in",
+    "literal",
+    "load",
+    "sync_files",
+    "tables",
+    "translate",
+]
 
 _NO_ROOM = ("no space left", "disk full", "disk is full", "disk quota exceeded", "file too large")
 _MANY = 64
@@ -58,8 +69,9 @@ def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         package = importlib.import_module(f"duckdb_extension_{name}")
     except ModuleNotFoundError:
         wheel = f"duckdb-extension-{name.replace('_', '-')}"
-        raise SettingsError(f"the DuckDB extension {name} is not installed",
-                            hint=f"pip install {wheel}=={duckdb.__version__}") from None
+        raise SettingsError(
+            f"the DuckDB extension {name} is not installed", hint=f"pip install {wheel}=={duckdb.__version__}"
+        ) from None
     found = next(Path(package.__path__[0]).rglob(f"{name}.duckdb_extension"))
     connection.execute(f"LOAD {literal(found)}")
 
@@ -77,9 +89,14 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     spill = lake / "spill"
     with contextlib.suppress(OSError):  # a reader may have no right to write there: then it does not spill
         spill.mkdir(exist_ok=True)
-    connection = duckdb.connect(":memory:", config={
-        "memory_limit": f"{settings.history.memory_mib}MiB", "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false"})
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{settings.history.memory_mib}MiB",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        },
+    )
     try:
         connection.execute("SET TimeZone='UTC'")
         connection.execute("SET python_enable_replacements=false")
@@ -112,13 +129,16 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The names of the tables the attached lake has."""
-    return {row[0] for row in connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()}
+    return {
+        row[0]
+        for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall()
+    }
 
 
 def _nothing_yet(settings: Settings) -> UnavailableError:
-    return UnavailableError("there is no history yet", where=str(settings.lake_dir),
-                            hint="`thap up` begins it with the first record")
+    return UnavailableError(
+        "there is no history yet", where=str(settings.lake_dir), hint="`thap up` begins it with the first record"
+    )
 
 
 def _prepare_catalogue(path: Path) -> None:
@@ -136,8 +156,9 @@ def translate(error: Exception, *, where: str | None = None) -> ThapError:
     if any(sign in low for sign in _LOST):
         return BusyError("somebody else is writing to the lake", where=where, hint="try again in a moment")
     first = text.splitlines()[0] if text else type(error).__name__
-    if isinstance(error, duckdb.ConstraintException | duckdb.ConversionException | duckdb.DataError
-                  | duckdb.OutOfRangeException):
+    if isinstance(
+        error, duckdb.ConstraintException | duckdb.ConversionException | duckdb.DataError | duckdb.OutOfRangeException
+    ):
         return InputError(first, where=where)
     return CorruptError(f"history: {first}", where=where)
 
@@ -155,8 +176,11 @@ class WriteLock:
             os.close(self._file)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-            raise BusyError(f"process {holder or '?'} writes to this lake", where=str(lake),
-                            hint="stop the other centre, or choose another --data directory") from None
+            raise BusyError(
+                f"process {holder or '?'} writes to this lake",
+                where=str(lake),
+                hint="stop the other centre, or choose another --data directory",
+            ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 

@@ -57,8 +57,9 @@ class Lake:
     processes, see whole writes or nothing of them.
     """
 
-    def __init__(self, settings: Settings, connection: duckdb.DuckDBPyConnection,
-                 lock: attach.WriteLock | None) -> None:
+    def __init__(
+        self, settings: Settings, connection: duckdb.DuckDBPyConnection, lock: attach.WriteLock | None
+    ) -> None:
         self.settings = settings
         self.path = attach.data_path(settings)
         self.connection = connection
@@ -113,8 +114,11 @@ class Lake:
         if not missing and PROGRESS in have:
             return
         with self.transaction(sql, "make"):
-            for option, value in (("parquet_compression", "zstd"), ("parquet_version", "2"),
-                                  ("target_file_size", f"{TARGET_BYTES}B")):
+            for option, value in (
+                ("parquet_compression", "zstd"),
+                ("parquet_version", "2"),
+                ("target_file_size", f"{TARGET_BYTES}B"),
+            ):
                 sql.execute(f"CALL lake.set_option('{option}', '{value}')")
             for table in missing:
                 sql.execute(f"CREATE TABLE lake.{table.name} ({table.ddl})")
@@ -124,8 +128,9 @@ class Lake:
                 sql.execute(f'CREATE TABLE lake.{PROGRESS} ("offset" BIGINT NOT NULL)')
 
     @contextlib.contextmanager
-    def transaction(self, sql: duckdb.DuckDBPyConnection, what: str, offset: int | None = None,
-                    folders: list[Path] | None = None) -> Iterator[None]:
+    def transaction(
+        self, sql: duckdb.DuckDBPyConnection, what: str, offset: int | None = None, folders: list[Path] | None = None
+    ) -> Iterator[None]:
         """A transaction that commits when the block ends; `offset` becomes the lake's with it.
 
         The files it makes in `folders`, or anywhere when that is None, are on the disk itself before it
@@ -178,7 +183,8 @@ class Lake:
     def _stored_offset(self) -> int:
         found = self.rows(
             "SELECT commit_extra_info FROM __ducklake_metadata_lake.ducklake_snapshot_changes "
-            "WHERE author = 'thap' AND commit_extra_info IS NOT NULL ORDER BY snapshot_id DESC LIMIT 1")
+            "WHERE author = 'thap' AND commit_extra_info IS NOT NULL ORDER BY snapshot_id DESC LIMIT 1"
+        )
         return int(json.loads(found[0][0])["offset"]) if found else 0
 
     # Writing.
@@ -223,8 +229,11 @@ class Lake:
     def _write(self, fresh: dict[str, pa.Table], offset: int) -> None:
         sql = self.connection
         parts = {name: _split(table, self.settings.history.inline_rows) for name, table in fresh.items()}
-        folders = [self.path / "main" / name / f"year={day.year}" / f"month={day.month}" / f"day={day.day}"
-                   for name, (_, _, days) in parts.items() for day in (from_us(int(d) * DAY_US) for d in days)]
+        folders = [
+            self.path / "main" / name / f"year={day.year}" / f"month={day.month}" / f"day={day.day}"
+            for name, (_, _, days) in parts.items()
+            for day in (from_us(int(d) * DAY_US) for d in days)
+        ]
         with self.transaction(sql, "flush", offset, folders):
             for name, (bulk, pieces, _) in parts.items():
                 for piece in ([bulk] if bulk.num_rows else []) + pieces:
@@ -235,8 +244,16 @@ class Lake:
                 sql.execute(f"INSERT INTO lake.{PROGRESS} VALUES ({int(offset)})")
 
     # Reading. See `reading` and `ask` for what these give and raise.
-    def series(self, datastream: int, since: int, until: int, *, bucket: int | None = None,
-               max_points: int | None = None, origin: int = 0) -> list[reading.Bucket]:
+    def series(
+        self,
+        datastream: int,
+        since: int,
+        until: int,
+        *,
+        bucket: int | None = None,
+        max_points: int | None = None,
+        origin: int = 0,
+    ) -> list[reading.Bucket]:
         """A datastream in buckets whose peaks survive: see `reading.series`."""
         return reading.series(self, datastream, since, until, bucket=bucket, max_points=max_points, origin=origin)
 
@@ -275,9 +292,14 @@ class Lake:
         since = self._newest_days(table)
         where = "" if since is None else f"WHERE time >= make_timestamptz({since}::BIGINT)"
         try:
-            found = self.connection.cursor().execute(
-                f"SELECT {table.series} AS number, epoch_us(max(time)) AS newest FROM lake.{table.name} {where} "
-                "GROUP BY 1").fetchnumpy()
+            found = (
+                self.connection.cursor()
+                .execute(
+                    f"SELECT {table.series} AS number, epoch_us(max(time)) AS newest FROM lake.{table.name} {where} "
+                    "GROUP BY 1"
+                )
+                .fetchnumpy()
+            )
         except duckdb.Error as error:
             raise attach.translate(error, where=str(self.settings.lake_dir)) from error
         return Novelty(np.asarray(found["number"], np.int64), np.asarray(found["newest"], np.int64), since)
@@ -295,7 +317,8 @@ class Lake:
         """Bytes in files by day (its beginning, µs) of a table."""
         sizes: dict[int, int] = {}
         for path, size in self.rows(
-                f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{name}')"):
+            f"SELECT data_file, data_file_size_bytes FROM ducklake_list_files('lake', '{name}')"
+        ):
             day = _day_of(path)
             sizes[day] = sizes.get(day, 0) + int(size)
         return sizes
@@ -321,8 +344,11 @@ class Lake:
         times = rows.column("time").cast(pa.int64()).to_numpy()[check]
         order = np.argsort(times, kind="stable")
         breaks = np.flatnonzero(np.diff(times[order] // DAY_US) > 1) + 1
-        wanted = rows.select(list(table.identity)).take(pa.array(check)).append_column(
-            "at", pa.array(np.arange(len(check), dtype=np.int64)))
+        wanted = (
+            rows.select(list(table.identity))
+            .take(pa.array(check))
+            .append_column("at", pa.array(np.arange(len(check), dtype=np.int64)))
+        )
         join = " AND ".join(f'w."{c}" = l."{c}"' for c in table.identity)
         found: list[npt.NDArray[np.int64]] = []
         try:
@@ -333,9 +359,14 @@ class Lake:
                     ids = pc.min_max(wanted.column(table.series).take(pa.array(run)))
                     within += f" AND l.{table.series} BETWEEN {ids['min']} AND {ids['max']}"
                 sql.register("wanted", wanted.take(pa.array(run)))
-                found.append(np.asarray(sql.execute(
-                    f"SELECT DISTINCT w.at FROM wanted w JOIN lake.{table.name} l ON {join} WHERE {within}"
-                ).fetchnumpy()["at"], np.int64))
+                found.append(
+                    np.asarray(
+                        sql.execute(
+                            f"SELECT DISTINCT w.at FROM wanted w JOIN lake.{table.name} l ON {join} WHERE {within}"
+                        ).fetchnumpy()["at"],
+                        np.int64,
+                    )
+                )
                 sql.unregister("wanted")
         except duckdb.Error as error:
             raise attach.translate(error, where=str(self.settings.lake_dir)) from error
@@ -369,8 +400,9 @@ def _split(rows: pa.Table, inline: int) -> tuple[pa.Table, list[pa.Table], npt.N
     """What goes to files, what goes to the catalogue in pieces small enough for that, and the days of the former."""
     if rows.num_rows <= inline:
         return rows.slice(0, 0), [rows], np.empty(0, np.int64)
-    days, inverse, counts = np.unique(rows.column("time").cast(pa.int64()).to_numpy() // DAY_US,
-                                      return_inverse=True, return_counts=True)
+    days, inverse, counts = np.unique(
+        rows.column("time").cast(pa.int64()).to_numpy() // DAY_US, return_inverse=True, return_counts=True
+    )
     sparse = counts < min(SPARSE_ROWS, inline)
     if not sparse.any():
         return rows, [], days

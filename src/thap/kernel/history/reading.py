@@ -74,8 +74,16 @@ def _width(since: int, until: int, bucket: int | None, max_points: int | None) -
     return max(1, width)
 
 
-def series(lake: Lake, datastream: int, since: int, until: int, *, bucket: int | None = None,
-           max_points: int | None = None, origin: int = 0) -> list[Bucket]:
+def series(
+    lake: Lake,
+    datastream: int,
+    since: int,
+    until: int,
+    *,
+    bucket: int | None = None,
+    max_points: int | None = None,
+    origin: int = 0,
+) -> list[Bucket]:
     """A datastream from `since` up to, not including, `until`, in buckets; empty buckets are left out.
 
     Args:
@@ -92,27 +100,35 @@ def series(lake: Lake, datastream: int, since: int, until: int, *, bucket: int |
     """
     width = _width(since, until, bucket, max_points)
     begin = since if bucket is None else origin
-    return [Bucket(*row) for row in lake.rows(f"""
+    return [
+        Bucket(*row)
+        for row in lake.rows(f"""
         SELECT (epoch_us(time) - {begin}) // {width} * {width} + {begin} AS start,
                min(result), epoch_us(arg_min(time, result)), max(result), epoch_us(arg_max(time, result)),
                avg(result), arg_min(result, time), arg_max(result, time), count(*)
         FROM lake.observation
-        WHERE datastream = {int(datastream)} AND {_within(since, until)} GROUP BY start ORDER BY start""")]
+        WHERE datastream = {int(datastream)} AND {_within(since, until)} GROUP BY start ORDER BY start""")
+    ]
 
 
 def raw(lake: Lake, datastream: int, since: int, until: int, limit: int) -> list[Sample]:
     """The first `limit` observations of a datastream from `since` up to, not including, `until`."""
     _width(since, until, 1, None)
-    return [Sample(*row) for row in lake.rows(f"""
+    return [
+        Sample(*row)
+        for row in lake.rows(f"""
         SELECT epoch_us(time), result FROM lake.observation
-        WHERE datastream = {int(datastream)} AND {_within(since, until)} ORDER BY time LIMIT {int(limit)}""")]
+        WHERE datastream = {int(datastream)} AND {_within(since, until)} ORDER BY time LIMIT {int(limit)}""")
+    ]
 
 
 def track(lake: Lake, mover: int, since: int, until: int, *, max_points: int) -> list[Fix]:
     """A mover's positions in order of time: all of them if there are at most `max_points`, else the first in
     each of as many equal spans of time, and the very last."""
     width = _width(since, until, None, max(2, max_points) - 1)
-    return [Fix(*row) for row in lake.rows(f"""
+    return [
+        Fix(*row)
+        for row in lake.rows(f"""
         WITH fixes AS (
             SELECT epoch_us(time) AS us, lon, lat, speed_kn, course_deg, count(*) OVER () AS n
             FROM lake.position WHERE mover = {int(mover)} AND {_within(since, until)})
@@ -121,11 +137,13 @@ def track(lake: Lake, mover: int, since: int, until: int, *, max_points: int) ->
         FROM fixes
         QUALIFY n <= {int(max_points)} OR row_number() OVER (PARTITION BY (us - {since}) // {width} ORDER BY us) = 1
                 OR row_number() OVER (ORDER BY us DESC) = 1
-        ORDER BY us""")]
+        ORDER BY us""")
+    ]
 
 
-def scan(lake: Lake, name: str, ids: Sequence[int] | None, since: int, until: int, *,
-         batch_rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+def scan(
+    lake: Lake, name: str, ids: Sequence[int] | None, since: int, until: int, *, batch_rows: int = 100_000
+) -> Iterator[pa.RecordBatch]:
     """The rows of a table with `since` ≤ time < `until`, in order of time, in batches of the table's schema.
 
     It reads some days at a time, as many as hold a moderate number of rows, each in a transaction of its own;
@@ -159,8 +177,9 @@ def scan(lake: Lake, name: str, ids: Sequence[int] | None, since: int, until: in
         stop = min(end, (at + span) // DAY_US * DAY_US if span >= DAY_US else at + span)
         rows = 0
         try:
-            reader = cursor.execute(f"SELECT {columns} FROM lake.{name} WHERE {_within(at, stop)}{chosen} "
-                                    f"ORDER BY time, {table.order}").to_arrow_reader(batch_rows)
+            reader = cursor.execute(
+                f"SELECT {columns} FROM lake.{name} WHERE {_within(at, stop)}{chosen} ORDER BY time, {table.order}"
+            ).to_arrow_reader(batch_rows)
             for batch in reader:
                 if batch.num_rows:
                     rows += batch.num_rows

@@ -12,8 +12,14 @@ import pyarrow as pa
 
 __all__ = ["PROGRESS", "TABLES", "Table"]
 
-_SQL = {pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE",
-        pa.string(): "VARCHAR", pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ"}
+_SQL = {
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -43,28 +49,74 @@ class Table:
         return ", ".join(f'"{name}"' for name in self.identity[:2])
 
 
-def _table(name: str, plural: str, identity: tuple[str, ...], series: str | None,
-           *columns: tuple[str, pa.DataType, bool]) -> Table:
+def _table(
+    name: str, plural: str, identity: tuple[str, ...], series: str | None, *columns: tuple[str, pa.DataType, bool]
+) -> Table:
     fields = [pa.field(column, kind, nullable=nullable) for column, kind, nullable in columns]
     return Table(name, plural, pa.schema([*fields, pa.field("received", _TIME, nullable=False)]), identity, series)
 
 
-TABLES: dict[str, Table] = {table.name: table for table in (
-    _table("observation", "observations", ("datastream", "time"), "datastream",
-           ("datastream", pa.int32(), False), ("time", _TIME, False), ("result", pa.float64(), False)),
-    _table("position", "positions", ("mover", "time"), "mover",
-           ("mover", pa.int32(), False), ("time", _TIME, False), ("lon", pa.float64(), False),
-           ("lat", pa.float64(), False), ("speed_kn", pa.float32(), True), ("course_deg", pa.float32(), True)),
-    _table("sighting", "sightings", ("camera", "time", "track", "label", "action"), None,
-           ("camera", pa.int32(), False), ("time", _TIME, False), ("track", pa.int64(), False),
-           ("label", pa.string(), False), ("action", pa.string(), False), ("detail", pa.string(), True)),
-    _table("article", "articles", ("source", "time", "url"), None,
-           ("source", pa.string(), False), ("time", _TIME, False), ("url", pa.string(), False),
-           ("title", pa.string(), False), ("text", pa.string(), False)),
-    _table("report", "reports", ("report", "time"), None,
-           ("report", pa.string(), False), ("time", _TIME, False), ("lon", pa.float64(), True),
-           ("lat", pa.float64(), True), ("text", pa.string(), False), ("media", pa.string(), True)),
-)}
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _table(
+            "observation",
+            "observations",
+            ("datastream", "time"),
+            "datastream",
+            ("datastream", pa.int32(), False),
+            ("time", _TIME, False),
+            ("result", pa.float64(), False),
+        ),
+        _table(
+            "position",
+            "positions",
+            ("mover", "time"),
+            "mover",
+            ("mover", pa.int32(), False),
+            ("time", _TIME, False),
+            ("lon", pa.float64(), False),
+            ("lat", pa.float64(), False),
+            ("speed_kn", pa.float32(), True),
+            ("course_deg", pa.float32(), True),
+        ),
+        _table(
+            "sighting",
+            "sightings",
+            ("camera", "time", "track", "label", "action"),
+            None,
+            ("camera", pa.int32(), False),
+            ("time", _TIME, False),
+            ("track", pa.int64(), False),
+            ("label", pa.string(), False),
+            ("action", pa.string(), False),
+            ("detail", pa.string(), True),
+        ),
+        _table(
+            "article",
+            "articles",
+            ("source", "time", "url"),
+            None,
+            ("source", pa.string(), False),
+            ("time", _TIME, False),
+            ("url", pa.string(), False),
+            ("title", pa.string(), False),
+            ("text", pa.string(), False),
+        ),
+        _table(
+            "report",
+            "reports",
+            ("report", "time"),
+            None,
+            ("report", pa.string(), False),
+            ("time", _TIME, False),
+            ("lon", pa.float64(), True),
+            ("lat", pa.float64(), True),
+            ("text", pa.string(), False),
+            ("media", pa.string(), True),
+        ),
+    )
+}
 
 PROGRESS = "progress"
 """A table whose only use is to make a snapshot when the journal went on without a single new record, so that

@@ -70,17 +70,25 @@ def _inlined_rows(lake: Lake, name: str) -> int:
     with lake.turn:
         parts = lake.rows(
             f"SELECT i.table_name FROM {_META}.ducklake_inlined_data_tables i "
-            f"JOIN {_META}.ducklake_table t USING (table_id) WHERE t.table_name = ? AND t.end_snapshot IS NULL", [name])
-        return sum(int(lake.rows(f'SELECT count(*) FROM {_META}."{part}" WHERE end_snapshot IS NULL')[0][0])
-                   for (part,) in parts)
+            f"JOIN {_META}.ducklake_table t USING (table_id) WHERE t.table_name = ? AND t.end_snapshot IS NULL",
+            [name],
+        )
+        return sum(
+            int(lake.rows(f'SELECT count(*) FROM {_META}."{part}" WHERE end_snapshot IS NULL')[0][0])
+            for (part,) in parts
+        )
 
 
 def _merge(lake: Lake, largest: int) -> Iterator[str]:
     """Tiny files of many days a step, then larger ones, one merged file a step."""
     for name in TABLES:
         for limit, count in ((TINY_BYTES, 100), (largest, 1)):
-            while _change(lake, "merge", f"CALL ducklake_merge_adjacent_files('lake', '{name}', "
-                                         f"max_compacted_files => {count}, max_file_size => {limit})"):
+            while _change(
+                lake,
+                "merge",
+                f"CALL ducklake_merge_adjacent_files('lake', '{name}', "
+                f"max_compacted_files => {count}, max_file_size => {limit})",
+            ):
                 yield "merge"
 
 
@@ -121,13 +129,20 @@ def _expire(lake: Lake, now: int) -> Iterator[str]:
     they stay for at least `GRACE_US`.
     """
     with lake.turn:
-        old = [row[0] for row in lake.rows(
-            "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE epoch_us(snapshot_time) < ? AND "
-            f"snapshot_id < (SELECT max(snapshot_id) FROM {_META}.ducklake_snapshot)", [now - GRACE_US])]
+        old = [
+            row[0]
+            for row in lake.rows(
+                "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE epoch_us(snapshot_time) < ? AND "
+                f"snapshot_id < (SELECT max(snapshot_id) FROM {_META}.ducklake_snapshot)",
+                [now - GRACE_US],
+            )
+        ]
         if old:
             lake.rows(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
-        lake.rows("CALL ducklake_cleanup_old_files('lake', older_than => "
-                  f"make_timestamptz({now - GRACE_US - DAY_US}::BIGINT))")
+        lake.rows(
+            "CALL ducklake_cleanup_old_files('lake', older_than => "
+            f"make_timestamptz({now - GRACE_US - DAY_US}::BIGINT))"
+        )
     yield "expire"
 
 
@@ -135,9 +150,15 @@ def _clear_orphans(lake: Lake, now: int) -> Iterator[str]:
     """Remove files that no entry of the catalogue names. Names are unique, so they are told by name alone."""
     with lake.turn:
         files = [path for path in lake.path.rglob("*.parquet") if path.stat().st_mtime * 1e6 < now - ORPHAN_US]
-        named = {Path(row[0]).name for row in lake.rows(" UNION ALL ".join(
-            f"SELECT path FROM {_META}.ducklake_{table}"
-            for table in ("data_file", "delete_file", "files_scheduled_for_deletion")))}
+        named = {
+            Path(row[0]).name
+            for row in lake.rows(
+                " UNION ALL ".join(
+                    f"SELECT path FROM {_META}.ducklake_{table}"
+                    for table in ("data_file", "delete_file", "files_scheduled_for_deletion")
+                )
+            )
+        }
         for path in files:
             if path.name not in named:
                 _log.info("removed a file that an ended process left", file=str(path))

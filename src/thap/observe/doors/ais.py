@@ -55,8 +55,9 @@ class AisDoor:
     peer waits; datagrams that find no room are counted as `udp_dropped`.
     """
 
-    def __init__(self, intake: Intake, settings: AisSettings, host: str, *,
-                 allow: Sequence[str] = PRIVATE_NETWORKS) -> None:
+    def __init__(
+        self, intake: Intake, settings: AisSettings, host: str, *, allow: Sequence[str] = PRIVATE_NETWORKS
+    ) -> None:
         self._intake = intake
         self._settings = settings
         self._host = host
@@ -85,14 +86,17 @@ class AisDoor:
         try:
             if self._settings.tcp_port is not None:
                 self._server = await asyncio.start_server(
-                    self._accept, self._host, self._settings.tcp_port, limit=_READ)
+                    self._accept, self._host, self._settings.tcp_port, limit=_READ
+                )
                 self.tcp_port = self._server.sockets[0].getsockname()[1]
             if self._settings.udp_port is not None:
                 await self._listen_udp(self._settings.udp_port)
         except OSError as error:
             await self.stop()
-            raise BusyError(f"an AIS port cannot be used: {error.strerror or error}",
-                            hint="choose another for doors.ais.tcp_port or udp_port, or 0 for a free one") from None
+            raise BusyError(
+                f"an AIS port cannot be used: {error.strerror or error}",
+                hint="choose another for doors.ais.tcp_port or udp_port, or 0 for a free one",
+            ) from None
         self._spawn(self._describe_now_and_then())
         for host, port in targets:
             self._spawn(self._connect(host, port))
@@ -168,17 +172,17 @@ class AisDoor:
         while data := await reader.read(_READ):
             batch = AisBatch()
             for start in range(0, len(data), _SLICE):
-                batch.extend(decoder.feed(data[start:start + _SLICE], now_us()))
+                batch.extend(decoder.feed(data[start : start + _SLICE], now_us()))
                 await asyncio.sleep(0)  # other doors share this process
             await self._take(batch, total)
             if writer is not None:
                 tail += data
                 last = None
                 for last in _SYNC.finditer(tail):
-                    if int(last[2], 16) == checksum(last[0][1:last[0].index(b"*")]):
+                    if int(last[2], 16) == checksum(last[0][1 : last[0].index(b"*")]):
                         await self._describe()
                         writer.write(_done(last[1], total))
-                tail = tail[last.end() if last else max(0, len(tail) - 64):]
+                tail = tail[last.end() if last else max(0, len(tail) - 64) :]
                 await writer.drain()
         await self._take(decoder.finish(now_us()), total)
 
@@ -198,7 +202,8 @@ class AisDoor:
                     door._intake.count(DOOR, "udp_dropped")
 
         self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            Protocol, local_addr=(self._host, port))
+            Protocol, local_addr=(self._host, port)
+        )
         self.udp_port = self._udp.get_extra_info("sockname")[1]
         self._spawn(self._drain(queue))
 
@@ -241,8 +246,15 @@ class AisDoor:
         while len(batch):
             try:
                 receipt = await self._intake.positions(
-                    DOOR, batch.keys, np.array(batch.times, np.int64), np.array(batch.lons), np.array(batch.lats),
-                    np.array(batch.speeds_kn, np.float64), np.array(batch.courses_deg, np.float64), batch.raw)
+                    DOOR,
+                    batch.keys,
+                    np.array(batch.times, np.int64),
+                    np.array(batch.lons),
+                    np.array(batch.lats),
+                    np.array(batch.speeds_kn, np.float64),
+                    np.array(batch.courses_deg, np.float64),
+                    batch.raw,
+                )
             except UnavailableError as error:
                 if attempt == 0:
                     _log.warning("AIS waits for the journal", error=str(error))
@@ -294,5 +306,6 @@ def _address(target: str) -> tuple[str, int]:
 
 
 def _done(number: bytes, total: Counter[str]) -> bytes:
-    return sentence(f"PTHAP,DONE,{int(number)},{total['accepted']},{total['quarantined']},{total['rejected']},"
-                    f"{total['broken']}")
+    return sentence(
+        f"PTHAP,DONE,{int(number)},{total['accepted']},{total['quarantined']},{total['rejected']},{total['broken']}"
+    )

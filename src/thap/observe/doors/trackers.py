@@ -93,20 +93,35 @@ class TrackerDoor:
 
         def raw(row: int) -> Any:
             fix = fixes[row]
-            return {"key": fix.device, "at": fix.time, "lon": fix.lon, "lat": fix.lat,
-                    "speed": _known(fix.speed_kn), "course": _known(fix.course_deg), "sent": sent}
+            return {
+                "key": fix.device,
+                "at": fix.time,
+                "lon": fix.lon,
+                "lat": fix.lat,
+                "speed": _known(fix.speed_kn),
+                "course": _known(fix.course_deg),
+                "sent": sent,
+            }
 
         receipt = await self._intake.positions(
-            self.name, [fix.device for fix in fixes], np.array([fix.time for fix in fixes], np.int64),
-            np.array([fix.lon for fix in fixes], np.float64), np.array([fix.lat for fix in fixes], np.float64),
+            self.name,
+            [fix.device for fix in fixes],
+            np.array([fix.time for fix in fixes], np.int64),
+            np.array([fix.lon for fix in fixes], np.float64),
+            np.array([fix.lat for fix in fixes], np.float64),
             np.array([fix.speed_kn for fix in fixes], np.float64),
-            np.array([fix.course_deg for fix in fixes], np.float64), raw)
+            np.array([fix.course_deg for fix in fixes], np.float64),
+            raw,
+        )
         self._tokens.count(token, accepted=receipt.accepted, refused=len(receipt.rejected))
         if receipt.rejected:
             row, reason = receipt.rejected[0]
             more = f" (and {len(receipt.rejected) - 1} more)" if len(receipt.rejected) > 1 else ""
-            raise InputError(f"{reason}{more}", where=f"location {row}" if len(fixes) > 1 else None,
-                             hint="the record is kept as a dead letter; it need not be sent again")
+            raise InputError(
+                f"{reason}{more}",
+                where=f"location {row}" if len(fixes) > 1 else None,
+                hint="the record is kept as a dead letter; it need not be sent again",
+            )
 
 
 def read_query(query: dict[str, str]) -> TrackerFix:
@@ -119,9 +134,14 @@ def read_query(query: dict[str, str]) -> TrackerFix:
         lat, _, lon = query["location"].partition(",")
     else:
         lat, lon = _required(query, "lat"), _required(query, "lon")
-    return TrackerFix(_device(query.get("id") or query.get("deviceid")), _time(query.get("timestamp")),
-                      _number(lon, "lon"), _number(lat, "lat"), _optional(query.get("speed"), "speed"),
-                      _optional(query.get("bearing", query.get("heading")), "bearing"))
+    return TrackerFix(
+        _device(query.get("id") or query.get("deviceid")),
+        _time(query.get("timestamp")),
+        _number(lon, "lon"),
+        _number(lat, "lat"),
+        _optional(query.get("speed"), "speed"),
+        _optional(query.get("bearing", query.get("heading")), "bearing"),
+    )
 
 
 def read_json(body: bytes, query: dict[str, str]) -> list[TrackerFix]:
@@ -150,11 +170,16 @@ def read_json(body: bytes, query: dict[str, str]) -> list[TrackerFix]:
             raise InputError("there are no coordinates", where=f"{where}coords")
         speed = _optional(coords.get("speed"), f"{where}coords.speed") * _KNOTS
         course = _optional(coords.get("heading"), f"{where}coords.heading")
-        fixes.append(TrackerFix(
-            device, _time(place.get("timestamp"), f"{where}timestamp"),
-            _number(coords.get("longitude"), f"{where}coords.longitude"),
-            _number(coords.get("latitude"), f"{where}coords.latitude"),
-            math.nan if speed < 0 else speed, math.nan if course < 0 else course))
+        fixes.append(
+            TrackerFix(
+                device,
+                _time(place.get("timestamp"), f"{where}timestamp"),
+                _number(coords.get("longitude"), f"{where}coords.longitude"),
+                _number(coords.get("latitude"), f"{where}coords.latitude"),
+                math.nan if speed < 0 else speed,
+                math.nan if course < 0 else course,
+            )
+        )
     return fixes
 
 
@@ -168,8 +193,7 @@ def _pairs(text: bytes) -> dict[str, str]:
         raise InputError("the query is too long", hint=f"at most {_QUERY_MAX} bytes")
     pairs: dict[str, str] = {}
     try:
-        for name, value in parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict",
-                                     max_num_fields=64):
+        for name, value in parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=64):
             pairs.setdefault(name, value)
     except (ValueError, UnicodeDecodeError):
         raise InputError("the parameters are not valid UTF-8, or too many") from None
@@ -187,8 +211,11 @@ def _sent(query: dict[str, str], body: bytes) -> dict[str, Any]:
 def _required(query: dict[str, str], name: str) -> str:
     value = query.get(name)
     if not value:
-        raise InputError(f"the parameter `{name}` is missing", where=name,
-                         hint="send id, lat, lon and best also timestamp, speed, bearing")
+        raise InputError(
+            f"the parameter `{name}` is missing",
+            where=name,
+            hint="send id, lat, lon and best also timestamp, speed, bearing",
+        )
     return value
 
 
@@ -197,8 +224,11 @@ def _device(value: Any) -> str:
         raise InputError("the parameter `id` is missing", where="id", hint="set a device identifier in the app")
     name = str(value)
     if not valid_name(name):
-        raise InputError(f"{name[:80]!r} is not a name for a device", where="id",
-                         hint="use letters, digits and . : @ - _, at most 128")
+        raise InputError(
+            f"{name[:80]!r} is not a name for a device",
+            where="id",
+            hint="use letters, digits and . : @ - _, at most 128",
+        )
     return name
 
 
@@ -224,8 +254,9 @@ def _time(value: Any, where: str = "timestamp") -> int:
     try:
         return parse_time_us(value)
     except (InputError, OverflowError):
-        raise InputError(f"{str(value)[:40]!r} is not a time", where=where,
-                         hint="send Unix seconds or milliseconds, or ISO 8601") from None
+        raise InputError(
+            f"{str(value)[:40]!r} is not a time", where=where, hint="send Unix seconds or milliseconds, or ISO 8601"
+        ) from None
 
 
 def _known(value: float) -> float | None:

@@ -51,8 +51,11 @@ class Act(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     comment: Words = ""
-    version: int | None = Field(None, description="The alarm's version the person saw; refused with 409 where it "
-                                "changed since. Without it nothing is checked.")
+    version: int | None = Field(
+        None,
+        description="The alarm's version the person saw; refused with 409 where it "
+        "changed since. Without it nothing is checked.",
+    )
 
 
 class Shelving(Act):
@@ -118,8 +121,9 @@ def _severities(values: list[str] | None) -> frozenset[int]:
     for value in split(values):
         level = _SEVERITIES.get(value.lower(), int(value) if value in ("1", "2", "3", "4") else 0)
         if not level:
-            raise InputError(f"{value!r} is not a severity", where="severity",
-                             hint=f"one of {', '.join(_SEVERITIES)}, or 1 to 4")
+            raise InputError(
+                f"{value!r} is not a severity", where="severity", hint=f"one of {', '.join(_SEVERITIES)}, or 1 to 4"
+            )
         chosen.add(level)
     return frozenset(chosen)
 
@@ -133,7 +137,8 @@ def _states(values: list[str] | None) -> frozenset[str]:
 
 @router.get("", summary="Alarms as they stand", response_class=Response, responses=_documented(AlarmPage))
 async def read_alarms(
-    centre: CentreDep, _caller: CallerDep,
+    centre: CentreDep,
+    _caller: CallerDep,
     state: Annotated[list[str] | None, Query(description="States, as unacknowledged; several by comma.")] = None,
     domain: Annotated[list[str] | None, Query(description="Domains, as sand.")] = None,
     commune: Annotated[list[str] | None, Query(description="Codes of communes.")] = None,
@@ -146,17 +151,32 @@ async def read_alarms(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")] = None,
 ) -> Response:
-    chosen = AlarmFilter(_states(state), frozenset(split(domain)), frozenset(split(commune)), _severities(severity),
-                         source.strip(), condition.strip(), active, text.strip())
+    chosen = AlarmFilter(
+        _states(state),
+        frozenset(split(domain)),
+        frozenset(split(commune)),
+        _severities(severity),
+        source.strip(),
+        condition.strip(),
+        active,
+        text.strip(),
+    )
     return _json(await book_of(centre).list(chosen, sort=sort, limit=limit, after=after))
 
 
-@router.get("/figures", summary="How well the alarms serve their operators: ISA-18.2, EEMUA 191",
-            response_class=Response, responses=_documented(Figures))
+@router.get(
+    "/figures",
+    summary="How well the alarms serve their operators: ISA-18.2, EEMUA 191",
+    response_class=Response,
+    responses=_documented(Figures),
+)
 async def read_alarm_figures(
-    centre: CentreDep, _caller: CallerDep,
-    since: Annotated[str | None, Query(max_length=40, description="Moment (µs or ISO 8601) or length of time, as 7d; "
-                                       "by default the last day.")] = None,
+    centre: CentreDep,
+    _caller: CallerDep,
+    since: Annotated[
+        str | None,
+        Query(max_length=40, description="Moment (µs or ISO 8601) or length of time, as 7d; by default the last day."),
+    ] = None,
     until: Annotated[str | None, Query(max_length=40, description="Moment; by default now.")] = None,
     domain: Annotated[str, Query(max_length=32)] = "",
     operators: Annotated[int, Query(ge=1, le=1000, description="Positions the alarms are shared by.")] = 1,
@@ -180,16 +200,18 @@ def _moment(text: str, base: int, where: str) -> int:
     return moment
 
 
-@router.post("/acknowledge", summary="Acknowledge several alarms", response_class=Response,
-             responses=_documented(Acknowledged))
+@router.post(
+    "/acknowledge", summary="Acknowledge several alarms", response_class=Response, responses=_documented(Acknowledged)
+)
 async def acknowledge_alarms(body: ManyAlarms, centre: CentreDep, caller: Operator) -> Response:
     events, refused = await book_of(centre).acknowledge_many(body.alarms, caller.name, body.comment)
     await _told(centre, events)
     return _json(Acknowledged(events=events, refused=refused))
 
 
-@router.get("/{alarm_id}", summary="One alarm with its transitions", response_class=Response,
-            responses=_documented(AlarmSteps))
+@router.get(
+    "/{alarm_id}", summary="One alarm with its transitions", response_class=Response, responses=_documented(AlarmSteps)
+)
 async def read_alarm(alarm_id: AlarmId, centre: CentreDep, _caller: CallerDep) -> Response:
     book = book_of(centre)
     alarm = await book.get(alarm_id)
@@ -203,10 +225,18 @@ _EVENT = _documented(AlarmEvent)
 @router.post("/{alarm_id}/shelve", summary="Hide an alarm until a time", response_class=Response, responses=_EVENT)
 async def shelve_alarm(alarm_id: AlarmId, body: Shelving, centre: CentreDep, caller: Operator) -> Response:
     if (body.until is None) == (body.duration is None):
-        raise InputError("say either until when, or for how long", where="body",
-                         hint='send {"for": "8h"} or {"until": "2026-11-22T16:00:00Z"}')
-    until = now_us() + parse_duration_us(body.duration) if body.duration is not None \
-        else body.until if isinstance(body.until, int) else parse_time_us(str(body.until))
+        raise InputError(
+            "say either until when, or for how long",
+            where="body",
+            hint='send {"for": "8h"} or {"until": "2026-11-22T16:00:00Z"}',
+        )
+    until = (
+        now_us() + parse_duration_us(body.duration)
+        if body.duration is not None
+        else body.until
+        if isinstance(body.until, int)
+        else parse_time_us(str(body.until))
+    )
     if not now_us() < until < now_us() + 366 * DAY_US:
         raise InputError("a shelving ends in the future and within a year", where="body")
     event = await book_of(centre).shelve(alarm_id, caller.name, until, body.comment, body.version)
@@ -225,11 +255,19 @@ async def comment_alarm(alarm_id: AlarmId, body: Remark, centre: CentreDep, call
 async def act_on_alarm(
     alarm_id: AlarmId,
     action: Literal["acknowledge", "unshelve", "suppress", "unsuppress", "out-of-service", "in-service"],
-    centre: CentreDep, caller: Operator, body: Act = Act(),  # noqa: B008 - an empty body means nothing to say
+    centre: CentreDep,
+    caller: Operator,
+    body: Act = Act(),  # noqa: B008 - an empty body means nothing to say
 ) -> Response:
     book = book_of(centre)
-    act = {"acknowledge": book.acknowledge, "unshelve": book.unshelve, "suppress": book.suppress,
-           "unsuppress": book.unsuppress, "out-of-service": book.out_of_service, "in-service": book.in_service}[action]
+    act = {
+        "acknowledge": book.acknowledge,
+        "unshelve": book.unshelve,
+        "suppress": book.suppress,
+        "unsuppress": book.unsuppress,
+        "out-of-service": book.out_of_service,
+        "in-service": book.in_service,
+    }[action]
     event = await act(alarm_id, caller.name, body.comment, body.version)
     await _told(centre, [event])
     return _json(event)

@@ -51,7 +51,8 @@ def _letters(centre: Centre) -> DeadLetters:
 
 @router.get("", summary="Records that could not be taken")
 async def read_letters(
-    centre: CentreDep, _caller: CallerDep,
+    centre: CentreDep,
+    _caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(ge=1, description="Only letters with a lower sequence.")] = None,
     door: Annotated[str | None, Query(max_length=64)] = None,

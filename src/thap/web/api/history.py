@@ -20,10 +20,12 @@ __all__ = ["lake_of", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["history"])
 Admin = Annotated[Caller, Depends(require("admin"))]
-Since = Annotated[str | None, Query(max_length=40, description="ISO 8601 or Unix time; a day before `until` if not "
-                                                               "given.")]
-Until = Annotated[str | None, Query(max_length=40, description="ISO 8601 or Unix time, not included; now if not "
-                                                               "given.")]
+Since = Annotated[
+    str | None, Query(max_length=40, description="ISO 8601 or Unix time; a day before `until` if not given.")
+]
+Until = Annotated[
+    str | None, Query(max_length=40, description="ISO 8601 or Unix time, not included; now if not given.")
+]
 After = Annotated[str | None, Query(max_length=24, description="`next` of the page before, with raw.")]
 MAX_BUCKETS = 20_000
 _LOCAL_MIDNIGHT = -round(VIETNAM.utcoffset(None).total_seconds() * 1e6)
@@ -62,11 +64,18 @@ def _time(text: str, where: str) -> int:
 
 @router.get("/datastreams/{datastream:path}/observations", summary="A datastream over time", response_class=Response)
 async def get_observations(
-    datastream: str, centre: CentreDep, _caller: CallerDep, since: Since = None, until: Until = None,
-    bucket: Annotated[str | None, Query(max_length=20, description="Width of a bucket, as 15m, 1h or 1d; days begin "
-                                                                   "at midnight in Việt Nam.")] = None,
-    points: Annotated[int | None, Query(ge=1, le=MAX_BUCKETS, description="Instead of a width, the most buckets to "
-                                                                          "give.")] = None,
+    datastream: str,
+    centre: CentreDep,
+    _caller: CallerDep,
+    since: Since = None,
+    until: Until = None,
+    bucket: Annotated[
+        str | None,
+        Query(max_length=20, description="Width of a bucket, as 15m, 1h or 1d; days begin at midnight in Việt Nam."),
+    ] = None,
+    points: Annotated[
+        int | None, Query(ge=1, le=MAX_BUCKETS, description="Instead of a width, the most buckets to give.")
+    ] = None,
     raw: Annotated[bool, Query(description="Every observation instead of buckets.")] = False,
     limit: Annotated[int, Query(ge=1, le=100_000, description="How many at most, with raw.")] = 10_000,
     after: After = None,
@@ -74,8 +83,11 @@ async def get_observations(
     """By registry number or key. Without `bucket`, `points` or `raw` it comes in at most 500 buckets. A bucket has
     smallest, largest, mean, first and last value, their count, and when the extremes were, so that peaks survive."""
     live: Live = centre.parts["live"]
-    number = int(datastream) if datastream.isdecimal() and len(datastream) < 10 else \
-        live.directory.registry.datastream_id.get(datastream, 0)
+    number = (
+        int(datastream)
+        if datastream.isdecimal() and len(datastream) < 10
+        else live.directory.registry.datastream_id.get(datastream, 0)
+    )
     info = live.directory.datastreams.get(number)
     if info is None:
         raise NotFoundError(f"there is no datastream {datastream!r}", hint="GET /api/v1/datastreams lists them")
@@ -89,13 +101,17 @@ async def get_observations(
             start = max(start, _after(after) + 1)
         rows = await asyncio.to_thread(lake.raw, info.id, start, max(start, end), limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
-        return JsonAnswer({**head, "items": [row._asdict() for row in rows],
-                           "next": str(rows[-1].time) if more else None})
+        return JsonAnswer(
+            {**head, "items": [row._asdict() for row in rows], "next": str(rows[-1].time) if more else None}
+        )
     if bucket is not None:
         width = parse_duration_us(bucket)
         if width < 1 or (end - start) / width > MAX_BUCKETS:
-            raise InputError(f"more than {MAX_BUCKETS} buckets of {bucket}", where="bucket",
-                             hint="ask for longer buckets or a shorter time")
+            raise InputError(
+                f"more than {MAX_BUCKETS} buckets of {bucket}",
+                where="bucket",
+                hint="ask for longer buckets or a shorter time",
+            )
         found = await asyncio.to_thread(lake.series, info.id, start, end, bucket=width, origin=_LOCAL_MIDNIGHT)
     else:
         width = max(1, -(-(end - start) // (points or 500)))
@@ -110,9 +126,16 @@ def _after(text: str) -> int:
 
 
 @router.get("/movers/{mover}/positions", summary="A mover's track", response_class=Response)
-async def get_positions(mover: str, centre: CentreDep, _caller: CallerDep, since: Since = None, until: Until = None,
-                        points: Annotated[int, Query(ge=2, le=50_000, description="How many at most; if there are "
-                                                     "more, some at equal distances in time.")] = 2000) -> Response:
+async def get_positions(
+    mover: str,
+    centre: CentreDep,
+    _caller: CallerDep,
+    since: Since = None,
+    until: Until = None,
+    points: Annotated[
+        int, Query(ge=2, le=50_000, description="How many at most; if there are more, some at equal distances in time.")
+    ] = 2000,
+) -> Response:
     """By key or registry number."""
     live: Live = centre.parts["live"]
     number = live.directory.registry.mover_id.get(mover)
@@ -124,8 +147,16 @@ async def get_positions(mover: str, centre: CentreDep, _caller: CallerDep, since
     start, end = _span(since, until)
     lake = await lake_of(centre)
     found = await asyncio.to_thread(lake.track, info.id, start, end, max_points=points)
-    return JsonAnswer({"mover": info.id, "key": info.key, "name": info.name, "since": start, "until": end,
-                       "items": [row._asdict() for row in found]})
+    return JsonAnswer(
+        {
+            "mover": info.id,
+            "key": info.key,
+            "name": info.name,
+            "since": start,
+            "until": end,
+            "items": [row._asdict() for row in found],
+        }
+    )
 
 
 class Question(BaseModel):
@@ -133,9 +164,12 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sql: str = Field(max_length=100_000, description="SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN over "
-                     "observations, positions, sightings, articles, reports, datastreams, movers, things, alarms "
-                     "and alarm_transitions.")
+    sql: str = Field(
+        max_length=100_000,
+        description="SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN over "
+        "observations, positions, sightings, articles, reports, datastreams, movers, things, alarms "
+        "and alarm_transitions.",
+    )
     limit: int = Field(1000, ge=1, le=100_000, description="Rows at most.")
     timeout_s: float = Field(30, gt=0, le=300, description="Seconds after which it is ended.")
 
@@ -156,5 +190,12 @@ async def post_query(question: Question, centre: CentreDep, _caller: Admin) -> R
     gate: asyncio.Semaphore = centre.parts.setdefault("query_gate", asyncio.Semaphore(_ASKING_AT_ONCE))
     async with gate:
         answer = await asyncio.to_thread(lake.query, question.sql, question.limit, question.timeout_s)
-    return JsonAnswer({"columns": answer.columns, "types": answer.types, "rows": answer.dicts(),
-                       "truncated": answer.truncated, "seconds": round(answer.seconds, 4)})
+    return JsonAnswer(
+        {
+            "columns": answer.columns,
+            "types": answer.types,
+            "rows": answer.dicts(),
+            "truncated": answer.truncated,
+            "seconds": round(answer.seconds, 4),
+        }
+    )

@@ -60,8 +60,15 @@ class Former(BaseModel):
 
 
 def _place(unit: Commune) -> Place:
-    return Place(code=unit.code, name=unit.name, kind=unit.kind, title=unit.title, lon=unit.lon, lat=unit.lat,
-                 area_km2=unit.area_km2)
+    return Place(
+        code=unit.code,
+        name=unit.name,
+        kind=unit.kind,
+        title=unit.title,
+        lon=unit.lon,
+        lat=unit.lat,
+        area_km2=unit.area_km2,
+    )
 
 
 async def locator_of(centre: Centre) -> Locator:
@@ -80,16 +87,25 @@ async def locator_of(centre: Centre) -> Locator:
 
 
 @router.get("")
-async def list_places(_caller: CallerDep, q: Annotated[str, Query(
-        max_length=100, description="Part of a name, new or old, with or without marks; all communes if empty")] = "",
-        limit: Annotated[int, Query(ge=1, le=500)] = 200) -> list[Place]:
+async def list_places(
+    _caller: CallerDep,
+    q: Annotated[
+        str,
+        Query(max_length=100, description="Part of a name, new or old, with or without marks; all communes if empty"),
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 200,
+) -> list[Place]:
     """The communes, or those whose name matches."""
     return [_place(unit) for unit in (search(q, limit) if q.strip() else communes()[:limit])]
 
 
 @router.get("/at")
-async def place_at(_caller: CallerDep, centre: CentreDep, lon: Annotated[float, Query(ge=-180, le=180)],
-                   lat: Annotated[float, Query(ge=-90, le=90)]) -> At:
+async def place_at(
+    _caller: CallerDep,
+    centre: CentreDep,
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-90, le=90)],
+) -> At:
     """The commune a point lies in."""
     locator = await locator_of(centre)
     index = int(locator.commune_of(lon, lat)[0])
@@ -99,12 +115,26 @@ async def place_at(_caller: CallerDep, centre: CentreDep, lon: Annotated[float, 
 @router.get("/convert")
 async def convert_name(_caller: CallerDep, name: Annotated[str, Query(min_length=1, max_length=200)]) -> list[Former]:
     """What a unit of before July 2025 became."""
-    return [Former(code=old.code, ward=old.ward, district=old.district, province=old.province,
-                   became=[_place(commune(code)) for code in old.became]) for old in convert(name)]
+    return [
+        Former(
+            code=old.code,
+            ward=old.ward,
+            district=old.district,
+            province=old.province,
+            became=[_place(commune(code)) for code in old.became],
+        )
+        for old in convert(name)
+    ]
 
 
-@router.get(".geojson", response_class=Response, responses={200: {
-    "content": {"application/geo+json": {}}, "description": "A FeatureCollection"}, 304: {"description": "Unchanged"}})
+@router.get(
+    ".geojson",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/geo+json": {}}, "description": "A FeatureCollection"},
+        304: {"description": "Unchanged"},
+    },
+)
 async def places_geojson(_caller: CallerDep, centre: CentreDep, request: Request) -> Response:
     """Outlines of the communes as GeoJSON; a point at the centre where a commune has no outline yet."""
     async with centre.records.read() as connection:
@@ -118,7 +148,13 @@ async def places_geojson(_caller: CallerDep, centre: CentreDep, request: Request
     features: list[dict[str, Any]] = []
     for unit in communes():
         shape = shapely.from_wkb(shapes[unit.code]) if unit.code in shapes else shapely.Point(unit.lon, unit.lat)
-        features.append({"type": "Feature", "id": unit.code, "geometry": shapely.geometry.mapping(shape),
-                         "properties": {**_place(unit).model_dump(), "approximate": unit.code not in shapes}})
+        features.append(
+            {
+                "type": "Feature",
+                "id": unit.code,
+                "geometry": shapely.geometry.mapping(shape),
+                "properties": {**_place(unit).model_dump(), "approximate": unit.code not in shapes},
+            }
+        )
     body = {"type": "FeatureCollection", "source": newest[0].source if newest else None, "features": features}
     return Response(to_json(body), media_type="application/geo+json", headers=headers)

@@ -44,7 +44,8 @@ class Choice(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     patterns: list[Annotated[str, Field(min_length=1, max_length=257)]] = Field(
-        min_length=1, max_length=1000, description="Names or globs, as `tram-01/level`, `tram-*`, `*`.")
+        min_length=1, max_length=1000, description="Names or globs, as `tram-01/level`, `tram-*`, `*`."
+    )
     kind: Kind | None = Field(None, description="Only names of this kind.")
 
 
@@ -73,7 +74,8 @@ def admission_of(centre: Centre) -> Admission:
 
 @router.get("", summary="Names that wait to be admitted")
 async def read_quarantine(
-    centre: CentreDep, _caller: CallerDep,
+    centre: CentreDep,
+    _caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     pattern: Annotated[str | None, Query(max_length=257, description="A glob, or a part of the name.")] = None,

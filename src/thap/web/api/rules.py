@@ -44,8 +44,11 @@ class RuleBody(_Given):
     """A rule to keep."""
 
     body: str = Field(max_length=100_000, description="TOML with one [[rule]].")
-    version: int | None = Field(None, ge=0, description="Version of the record that was read, 0 for a new rule; "
-                                "without it, whatever is there is replaced.")
+    version: int | None = Field(
+        None,
+        ge=0,
+        description="Version of the record that was read, 0 for a new rule; without it, whatever is there is replaced.",
+    )
 
 
 class VersionBody(_Given):
@@ -71,20 +74,36 @@ class BacktestBody(_Given):
 
 
 def _rule(listed: Listed, registry: Registry) -> dict[str, Any]:
-    return {**_summary(listed.rule, registry), "origin": listed.origin, "body": listed.body,
-            "record": None if listed.stored is None else _stored(listed.stored)}
+    return {
+        **_summary(listed.rule, registry),
+        "origin": listed.origin,
+        "body": listed.body,
+        "record": None if listed.stored is None else _stored(listed.stored),
+    }
 
 
 def _summary(rule: Rule, registry: Registry) -> dict[str, Any]:
-    return {"name": rule.name, "kind": rule.kind, "title": {"vi": rule.title.vi, "en": rule.title.en},
-            "domain": rule.domain, "severity": rule.severity.name.lower(), "enabled": rule.enabled,
-            "source": rule.source, "version": rule.version, "watches": str(rule.watches),
-            "sources": sum(len(found) for found in watched_by([rule], registry).values())}
+    return {
+        "name": rule.name,
+        "kind": rule.kind,
+        "title": {"vi": rule.title.vi, "en": rule.title.en},
+        "domain": rule.domain,
+        "severity": rule.severity.name.lower(),
+        "enabled": rule.enabled,
+        "source": rule.source,
+        "version": rule.version,
+        "watches": str(rule.watches),
+        "sources": sum(len(found) for found in watched_by([rule], registry).values()),
+    }
 
 
 def _stored(stored: StoredRule) -> dict[str, Any]:
-    return {"version": stored.version, "enabled": stored.enabled, "changed": iso(stored.changed),
-            "changed_by": stored.changed_by}
+    return {
+        "version": stored.version,
+        "enabled": stored.enabled,
+        "changed": iso(stored.changed),
+        "changed_by": stored.changed_by,
+    }
 
 
 async def _gather(centre: Centre) -> tuple[Gathered, Registry]:
@@ -100,8 +119,12 @@ async def _announce(centre: Centre, name: str, by: str) -> None:
 async def get_rules(centre: CentreDep, _caller: CallerDep) -> JsonAnswer:
     """Rules of the records and of files, with how many sources each watches; and what is wrong with others."""
     gathered, registry = await _gather(centre)
-    return JsonAnswer({"rules": [_rule(listed, registry) for listed in gathered.rules],
-                       "problems": [problem.as_dict() for problem in gathered.problems]})
+    return JsonAnswer(
+        {
+            "rules": [_rule(listed, registry) for listed in gathered.rules],
+            "problems": [problem.as_dict() for problem in gathered.problems],
+        }
+    )
 
 
 @router.post("/rules/check", summary="Check rules without keeping them")
@@ -110,8 +133,13 @@ async def check_rules(body: RulesText, centre: CentreDep, _caller: CallerDep) ->
     async with centre.records.read() as connection:
         registry = await load_registry(connection)
     parsed = parse_rules(body.body, "rule")
-    return JsonAnswer({"ok": not parsed.problems, "rules": [_summary(rule, registry) for rule in parsed.rules],
-                       "problems": [problem.as_dict() for problem in parsed.problems]})
+    return JsonAnswer(
+        {
+            "ok": not parsed.problems,
+            "rules": [_summary(rule, registry) for rule in parsed.rules],
+            "problems": [problem.as_dict() for problem in parsed.problems],
+        }
+    )
 
 
 @router.get("/rules/{name}", summary="One rule")
@@ -126,8 +154,9 @@ async def replace_rule(name: Name, body: RuleBody, centre: CentreDep, caller: Ad
     """In force at once, if it is enabled. A version that is not the latest is refused (409)."""
     found = read_rules(body.body, "rule")
     if len(found) == 1 and found[0].name != name:
-        raise InputError(f"the rule in the body is called {found[0].name!r}", where="body `name`",
-                         hint="name it as in the address")
+        raise InputError(
+            f"the rule in the body is called {found[0].name!r}", where="body `name`", hint="name it as in the address"
+        )
     async with centre.records.write() as connection:
         stored = await put_rule(connection, body.body, caller.name, expected=body.version)
     await _announce(centre, name, caller.name)
@@ -148,8 +177,7 @@ async def disable_rule(name: Name, body: VersionBody, centre: CentreDep, caller:
 
 async def _switch(centre: Centre, name: str, body: VersionBody, caller: Caller, enabled: bool) -> JsonAnswer:
     async with centre.records.write() as connection:
-        stored = await switch_rule(centre.settings, connection, name, enabled, caller.name,
-                                   expected=body.version)
+        stored = await switch_rule(centre.settings, connection, name, enabled, caller.name, expected=body.version)
     await _announce(centre, name, caller.name)
     return JsonAnswer(_stored(stored))
 
@@ -177,7 +205,7 @@ async def post_backtest(body: BacktestBody, centre: CentreDep, _caller: Operator
     if turn.locked():
         raise BusyError("another backtest is running", hint="wait for it to end")
     async with turn:
-        report = await asyncio.to_thread(run_over_history, centre.settings, rules, registry, since, until,
-                                         resolve_area=resolver)
+        report = await asyncio.to_thread(
+            run_over_history, centre.settings, rules, registry, since, until, resolve_area=resolver
+        )
     return JsonAnswer(report.as_dict(body.limit))
-

@@ -16,15 +16,31 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v1", tags=["live"])
 
 
-@router.get("/stream", response_class=Response, summary="Server-sent events",
-            responses={200: {"content": {"text/event-stream": {}}, "description": "Events until either side closes."}})
+@router.get(
+    "/stream",
+    response_class=Response,
+    summary="Server-sent events",
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events until either side closes."}},
+)
 async def stream(
-    centre: CentreDep, _caller: CallerDep, wanted: FilterDep,
-    kinds: Annotated[list[str] | None, Query(description="Of alarm, observation, position, stage, incident, "
-                                             "quarantine, registry, rules; alarm alone if not given.")] = None,
-    last_event_id: Annotated[str | None, Query(description="Id of the last event had, as the header Last-Event-ID: "
-                                               "goes on after it, alarms without gaps or doubles, and latest values "
-                                               "that changed since once. 0.0 gives everything there is.")] = None,
+    centre: CentreDep,
+    _caller: CallerDep,
+    wanted: FilterDep,
+    kinds: Annotated[
+        list[str] | None,
+        Query(
+            description="Of alarm, observation, position, stage, incident, "
+            "quarantine, registry, rules; alarm alone if not given."
+        ),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Query(
+            description="Id of the last event had, as the header Last-Event-ID: "
+            "goes on after it, alarms without gaps or doubles, and latest values "
+            "that changed since once. 0.0 gives everything there is."
+        ),
+    ] = None,
     last_event: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """Events `alarm` carry one transition of an alarm. Events `observation` and `position` carry, at most four times

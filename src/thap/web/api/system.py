@@ -43,8 +43,13 @@ async def healthz() -> Response:
 async def readyz(centre: CentreDep) -> Response:
     """503 while a part is missing; `checks` says which and why."""
     board: Board = centre.parts["live"].board
-    checks = [await _records(centre), await _journal(centre), _stage(board, "engine"), _stage(board, "history"),
-              _disk(centre)]
+    checks = [
+        await _records(centre),
+        await _journal(centre),
+        _stage(board, "engine"),
+        _stage(board, "history"),
+        _disk(centre),
+    ]
     ready = all(check["ok"] for check in checks)
     return JsonAnswer({"ready": ready, "checks": checks}, 200 if ready else 503)
 
@@ -101,8 +106,9 @@ class _Web(Collector):
         hub: Hub = self._centre.parts["stream"]
         info = GaugeMetricFamily("thap_build", "The version that runs.", labels=["version"])
         info.add_metric([version("thap")], 1)
-        requests = CounterMetricFamily("thap_http_requests", "Requests answered, doors aside.",
-                                       labels=["method", "status"])
+        requests = CounterMetricFamily(
+            "thap_http_requests", "Requests answered, doors aside.", labels=["method", "status"]
+        )
         for (method, status), number in self._centre.parts["requests"].items():
             requests.add_metric([method, str(status)], number)
         latest = GaugeMetricFamily("thap_latest_values", "Sources with a latest value.", labels=["kind"])
@@ -111,11 +117,18 @@ class _Web(Collector):
         disk = GaugeMetricFamily("thap_disk_free_bytes", "Room on the disk of the data directory.")
         disk.add_metric([], shutil.disk_usage(self._centre.settings.data).free)
         yield from (
-            info, requests, latest, disk,
+            info,
+            requests,
+            latest,
+            disk,
             GaugeMetricFamily("thap_stream_consoles", "Open event streams.", len(hub.consoles)),
             CounterMetricFamily("thap_stream_alarms", "Alarm events handed out to consoles.", hub.delivered),
-            CounterMetricFamily("thap_stream_filled", "Alarm events read from the store because their announcement "
-                                "did not arrive in order.", hub.filled))
+            CounterMetricFamily(
+                "thap_stream_filled",
+                "Alarm events read from the store because their announcement did not arrive in order.",
+                hub.filled,
+            ),
+        )
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
@@ -133,15 +146,19 @@ async def system(centre: CentreDep, _caller: CallerDep) -> Response:
     async with centre.records.read() as connection:
         _, quarantined = await list_waiting(connection, limit=1, offset=0)
     streams = {name: await _stream(centre, stream) for name, stream in (("journal", JOURNAL), ("dead", DEAD))}
-    return JsonAnswer({
-        "time": now_us(), "uptime_s": round(time.monotonic() - _STARTED, 1),
-        "versions": {"thap": version("thap"), "python": python_version(), "duckdb": version("duckdb")},
-        "roles": [beat.as_dict() for beat in live.board.beats()],
-        "disk": {"total": usage.total, "free": usage.free, "reserve": centre.settings.journal.reserve_mib * 2**20},
-        "journal": {**streams["journal"], "durability": centre.settings.journal.durability},
-        "latest": {"observation": live.observations.rows, "position": live.positions.rows},
-        "consoles": len(centre.parts["stream"].consoles),
-        "waiting": {"quarantine": quarantined, "dead_letters": streams["dead"].get("messages")}})
+    return JsonAnswer(
+        {
+            "time": now_us(),
+            "uptime_s": round(time.monotonic() - _STARTED, 1),
+            "versions": {"thap": version("thap"), "python": python_version(), "duckdb": version("duckdb")},
+            "roles": [beat.as_dict() for beat in live.board.beats()],
+            "disk": {"total": usage.total, "free": usage.free, "reserve": centre.settings.journal.reserve_mib * 2**20},
+            "journal": {**streams["journal"], "durability": centre.settings.journal.durability},
+            "latest": {"observation": live.observations.rows, "position": live.positions.rows},
+            "consoles": len(centre.parts["stream"].consoles),
+            "waiting": {"quarantine": quarantined, "dead_letters": streams["dead"].get("messages")},
+        }
+    )
 
 
 async def _stream(centre: Centre, name: str) -> dict[str, Any]:
@@ -150,5 +167,4 @@ async def _stream(centre: Centre, name: str) -> dict[str, Any]:
             state = (await centre.bus.js.stream_info(name)).state
     except (NatsError, TimeoutError, OSError):
         return {"messages": None, "bytes": None, "first_seq": None, "last_seq": None}
-    return {"messages": state.messages, "bytes": state.bytes, "first_seq": state.first_seq,
-            "last_seq": state.last_seq}
+    return {"messages": state.messages, "bytes": state.bytes, "first_seq": state.first_seq, "last_seq": state.last_seq}

@@ -96,8 +96,11 @@ async def post_things(body: NewThings, centre: CentreDep, caller: Operator) -> R
     """What exists already is changed where the body gives a value; nothing is removed."""
     rows = [_given(thing, "datastreams") for thing in body.things]
     await _place(centre, rows)
-    streams = [{"key": f"{thing.name}/{stream.name}", **_given(stream, "name")}
-               for thing in body.things for stream in thing.datastreams]
+    streams = [
+        {"key": f"{thing.name}/{stream.name}", **_given(stream, "name")}
+        for thing in body.things
+        for stream in thing.datastreams
+    ]
     movers = [_given(mover) for mover in body.movers]
     async with centre.records.write() as connection:
         await register_things(connection, rows)
@@ -125,13 +128,22 @@ async def _place(centre: Centre, rows: list[dict[str, Any]]) -> None:
 
 
 def _thing(info: ThingInfo, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"name": info.name, "title": info.title, "kind": info.kind, "domain": info.domain, "lon": info.lon,
-            "lat": info.lat, "commune": info.commune, "properties": properties}
+    return {
+        "name": info.name,
+        "title": info.title,
+        "kind": info.kind,
+        "domain": info.domain,
+        "lon": info.lon,
+        "lat": info.lat,
+        "commune": info.commune,
+        "properties": properties,
+    }
 
 
 @router.get("/things", summary="Things", response_class=Response)
-async def get_things(centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100,
-                     after: After = None) -> Response:
+async def get_things(
+    centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100, after: After = None
+) -> Response:
     found = _live(centre).directory.things_after(wanted, cursor_number(after), limit + 1)
     more, found = len(found) > limit, found[:limit]
     async with centre.records.read() as connection:
@@ -139,59 +151,89 @@ async def get_things(centre: CentreDep, _caller: CallerDep, wanted: FilterDep, l
     return _page([_thing(info, properties.get(info.id, {})) for info in found], found[-1].id if found else 0, more)
 
 
-@router.get("/things/{name}", summary="One thing with its datastreams and what they said last",
-            response_class=Response)
+@router.get("/things/{name}", summary="One thing with its datastreams and what they said last", response_class=Response)
 async def get_thing(name: str, centre: CentreDep, _caller: CallerDep) -> Response:
     live = _live(centre)
     info = live.directory.thing.get(name)
     if info is None:
-        raise NotFoundError(f"there is no thing named {name!r}", hint="`thap things list` shows those there are; "
-                            "names that only devices know wait in `thap quarantine list`")
+        raise NotFoundError(
+            f"there is no thing named {name!r}",
+            hint="`thap things list` shows those there are; "
+            "names that only devices know wait in `thap quarantine list`",
+        )
     async with centre.records.read() as connection:
         properties = await thing_properties(connection, [info.id])
     infos = live.directory.datastreams_of(name)
     values = live.values("observation", [stream.id for stream in infos])
-    streams = [{"key": stream.key, "name": stream.name, "property": stream.property, "unit": stream.unit,
-                "latest": latest} for stream, latest in zip(infos, values, strict=True)]
+    streams = [
+        {"key": stream.key, "name": stream.name, "property": stream.property, "unit": stream.unit, "latest": latest}
+        for stream, latest in zip(infos, values, strict=True)
+    ]
     return JsonAnswer({**_thing(info, properties.get(info.id, {})), "datastreams": streams})
 
 
 @router.get("/datastreams", summary="Datastreams with what they said last", response_class=Response)
-async def get_datastreams(centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100,
-                          after: After = None) -> Response:
+async def get_datastreams(
+    centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100, after: After = None
+) -> Response:
     live = _live(centre)
     rows = np.flatnonzero(live.directory.datastream_mask(wanted))
-    rows = rows[rows > cursor_number(after)][:limit + 1]
+    rows = rows[rows > cursor_number(after)][: limit + 1]
     more, numbers = len(rows) > limit, rows[:limit].tolist()
     infos = [live.directory.datastreams[number] for number in numbers]
     values = live.values("observation", numbers)
-    items = [{"key": info.key, "thing": info.thing, "name": info.name, "property": info.property, "unit": info.unit,
-              "domain": info.domain, "kind": info.kind, "lon": info.lon, "lat": info.lat, "commune": info.commune,
-              "latest": latest} for info, latest in zip(infos, values, strict=True)]
+    items = [
+        {
+            "key": info.key,
+            "thing": info.thing,
+            "name": info.name,
+            "property": info.property,
+            "unit": info.unit,
+            "domain": info.domain,
+            "kind": info.kind,
+            "lon": info.lon,
+            "lat": info.lat,
+            "commune": info.commune,
+            "latest": latest,
+        }
+        for info, latest in zip(infos, values, strict=True)
+    ]
     return _page(items, numbers[-1] if numbers else 0, more)
 
 
 @router.get("/movers", summary="Movers with their latest position", response_class=Response)
-async def get_movers(centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100,
-                     after: After = None) -> Response:
+async def get_movers(
+    centre: CentreDep, _caller: CallerDep, wanted: FilterDep, limit: Limit = 100, after: After = None
+) -> Response:
     """With `bbox` or `commune`, only movers whose latest position lies there."""
     live = _live(centre)
     if wanted.bbox is None and not wanted.communes:
         rows = np.flatnonzero(live.directory.mover_mask(wanted))
     else:
         rows = await live.rows("position", wanted)
-    rows = rows[rows > cursor_number(after)][:limit + 1]
+    rows = rows[rows > cursor_number(after)][: limit + 1]
     more, numbers = len(rows) > limit, rows[:limit].tolist()
     infos = [live.directory.movers[number] for number in numbers]
     values = live.values("position", numbers)
-    items = [{"key": info.key, "name": info.name, "kind": info.kind, "domain": info.domain,
-              "properties": info.properties, "latest": latest} for info, latest in zip(infos, values, strict=True)]
+    items = [
+        {
+            "key": info.key,
+            "name": info.name,
+            "kind": info.kind,
+            "domain": info.domain,
+            "properties": info.properties,
+            "latest": latest,
+        }
+        for info, latest in zip(infos, values, strict=True)
+    ]
     return _page(items, numbers[-1] if numbers else 0, more)
 
 
 @router.get("/latest", summary="Latest values as columns", response_class=Response)
 async def get_latest(
-    centre: CentreDep, _caller: CallerDep, wanted: FilterDep,
+    centre: CentreDep,
+    _caller: CallerDep,
+    wanted: FilterDep,
     of: Annotated[Literal["observation", "position"], Query(description="Which kind of record.")] = "observation",
     limit: Annotated[int, Query(ge=1, le=200_000, description="How many at most.")] = 10_000,
     after: After = None,
@@ -204,5 +246,4 @@ async def get_latest(
     rows = await live.rows(of, wanted)
     rows = rows[rows > cursor_number(after)]
     more, rows = len(rows) > limit, rows[:limit]
-    return JsonAnswer({"event_id": event_id, **live.columns(of, rows),
-                       "next": str(int(rows[-1])) if more else None})
+    return JsonAnswer({"event_id": event_id, **live.columns(of, rows), "next": str(int(rows[-1])) if more else None})

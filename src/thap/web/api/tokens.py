@@ -26,8 +26,12 @@ class NewToken(BaseModel):
     name: str = Field(description="Unique among tokens in force; also the user name of an MQTT account.")
     scopes: list[str] = Field(min_length=1, description="Of read, operate, write, admin.")
     kind: Literal["api", "mqtt"] = "api"
-    things: list[str] = Field(default_factory=list, max_length=1000, description="Patterns of the things and movers "
-                              "it may write, as `tram-*`; none means all. Whole names for an MQTT account.")
+    things: list[str] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="Patterns of the things and movers "
+        "it may write, as `tram-*`; none means all. Whole names for an MQTT account.",
+    )
     expires: str | None = Field(None, description="Length of its life, as 30d; none means until revoked.")
 
 
@@ -65,8 +69,9 @@ async def _changed(centre: Centre) -> None:
 
 
 @router.get("", summary="All tokens in force")
-async def read_tokens(centre: CentreDep, _caller: Admin,
-                      revoked: Annotated[bool, Query(description="Also revoked ones.")] = False) -> TokenList:
+async def read_tokens(
+    centre: CentreDep, _caller: Admin, revoked: Annotated[bool, Query(description="Also revoked ones.")] = False
+) -> TokenList:
     await tokens_of(centre).flush()
     async with centre.records.read() as connection:
         found = await list_tokens(connection, revoked=revoked)
@@ -77,8 +82,15 @@ async def read_tokens(centre: CentreDep, _caller: Admin,
 async def make_token(body: NewToken, centre: CentreDep, caller: Admin) -> MadeToken:
     expires = now_us() + parse_duration_us(body.expires) if body.expires else None
     async with centre.records.write() as connection:
-        token, secret = await create_token(connection, body.name, body.scopes, kind=body.kind, things=body.things,
-                                           expires=expires, created_by=caller.name)
+        token, secret = await create_token(
+            connection,
+            body.name,
+            body.scopes,
+            kind=body.kind,
+            things=body.things,
+            expires=expires,
+            created_by=caller.name,
+        )
     await _changed(centre)
     return MadeToken.model_validate({**token.as_dict(), "secret": secret})
 
