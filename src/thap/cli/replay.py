@@ -93,9 +93,8 @@ def replay(
             "--map",
             metavar="COLUMN=FIELD",
             help=(
-                "What a column is: time, thing, datastream, result, mover, lon, lat, speed_kn, course_deg, year, week …, "
-                "or "
-                "the name of the datastream it is. COLUMN may be a glob. Repeat it."
+                "What a column is: time, thing, datastream, result, mover, lon, lat, speed_kn, course_deg, year, "
+                "week …, or the name of the datastream it is. COLUMN may be a glob. Repeat it."
             ),
         ),
     ] = None,
