@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import orjson
 
 from bench.harness import CentreProcess, centre
+from bench.postgres import missing, private_postgres
 from bench.rules import install_rules, register_datastreams
 
 __all__ = ["HEAD", "Moving", "bodies", "count_rows", "run", "send"]
@@ -116,8 +118,51 @@ def run(argv: list[str]) -> dict[str, Any]:
         },
         "input": f"JSON batches of 1,000 over {given.connections} HTTP connections, 10,000 datastreams, {rules} rules, "
         f"durability {given.durability}, load generator on the same 2 cores",
-        "peer": None,
+        "peer": _peer(min(given.seconds, 15)),
         "stages": stages,
+    }
+
+
+async def _postgres(seconds: float) -> float:
+    """Rows per second of plain INSERTs of 1,000 rows each, four connections, fsynced, unique (datastream, time)."""
+    import asyncpg  # type: ignore[import-untyped]  # only where the comparison runs
+
+    sql = """
+        INSERT INTO observation SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::float8[]) ON CONFLICT DO NOTHING
+    """
+    with private_postgres() as host:
+        links = [await asyncpg.connect(host=host, user="thap", database="postgres") for _ in range(4)]
+        await links[0].execute(
+            "CREATE TABLE observation (datastream int, time timestamptz, result float8, UNIQUE (datastream, time))"
+        )
+        began, rows = time.monotonic(), 0
+
+        async def insert(link: Any, number: int) -> None:
+            nonlocal rows
+            step = number
+            while time.monotonic() - began < seconds:
+                first = step % 10 * 1000
+                at = datetime.fromtimestamp(1_795_000_000 + step // 10, UTC)
+                series = list(range(first, first + 1000))
+                await link.execute(sql, series, [at] * 1000, [1.5] * 1000)
+                rows += 1000
+                step += 4
+
+        await asyncio.gather(*(insert(link, number) for number, link in enumerate(links)))
+        elapsed = time.monotonic() - began
+        for link in links:
+            await link.close()
+    return rows / elapsed
+
+
+def _peer(seconds: float) -> dict[str, Any] | None:
+    reason = missing()
+    if reason:
+        return {"name": "PostgreSQL", "skipped": reason}
+    rate = asyncio.run(_postgres(seconds))
+    return {
+        "name": "PostgreSQL, INSERT of 1,000 rows a statement, 4 connections, fsync on, same machine, no rules",
+        "observations_per_second": round(rate),
     }
 
 
