@@ -183,3 +183,50 @@ async def test_silence_raises_and_the_next_record_clears(bus: Bus, known: Record
         await _append(bus, (2, now_us(), 1.0))
         await _until(lambda: [e for e in heard if (e["condition"], e["action"]) == ("silent", "clear")])
     assert [event.action for event in await _events(known)] == ["raise", "clear"]
+
+
+async def test_timers_go_on_after_a_failure(
+    bus: Bus, known: Records, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 0
+
+    async def fails_once(self: AlarmBook, now: int | None = None) -> list[AlarmEvent]:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise OSError(28, "No space left on device")
+        return []
+
+    monkeypatch.setattr(AlarmBook, "expire", fails_once)
+    async with _running(bus, known, settings):
+        await _append(bus, (2, now_us(), 1.0))
+        await _until(lambda: failures > 3)
+
+        async def silent() -> list[AlarmEvent]:
+            return [event for event in await _events(known) if event.condition == "silent"]
+
+        await _until(silent)
+
+
+async def test_a_journal_begun_anew_is_judged_from_its_beginning(bus: Bus, known: Records, settings: Settings) -> None:
+    async with _running(bus, known, settings) as engine:
+        for step in range(5):
+            seq = await _append(bus, (1, now_us() - (10 - step) * SECOND_US, 3.0 if step % 2 == 0 else 1.0))
+        await _until(lambda: engine.seq >= seq)
+    before = len(await _events(known))
+    await bus.js.delete_stream("JOURNAL")
+    await bus.ensure_streams(settings.journal)
+    seq = await _append(bus, (1, now_us(), 1.0))
+    async with _running(bus, known, settings) as engine:
+        await _until(lambda: engine.seq == seq == 1)
+    assert len(await _events(known)) == before + 1
+
+
+async def test_the_engine_says_how_far_it_is_behind(bus: Bus, known: Records, settings: Settings) -> None:
+    async with _running(bus, known, settings) as engine:
+        await _until(engine.ready.is_set)
+        async with engine._reload:  # it cannot judge now
+            for step in range(3):
+                await _append(bus, (1, now_us() + step, 1.0))
+            await _until(lambda: engine.stats()["detect"]["lag"] >= 3)
+        await _until(lambda: engine.stats()["detect"]["lag"] == 0)

@@ -227,3 +227,11 @@ def test_records_written_meanwhile_are_seen(asker: Asker, settings: Settings) ->
 def test_where_nothing_was_written_yet_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="there is no history yet"):
         Asker(load_settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "hidden", ["SELECT * FROM records.tokens", "COPY (SELECT 1) TO 'evil.parquet'", "DROP VIEW observations"]
+)
+def test_a_comment_that_is_read_in_two_ways_hides_nothing(asker: Asker, hidden: str) -> None:
+    assert asker.ask(f"/* /* */ SELECT 1 AS one -- */ {hidden}").dicts() == [{"one": 1}]
+    assert asker.ask("DESCRIBE observations").rows

@@ -158,6 +158,7 @@ async def _gateway(settings: Settings) -> None:
     async with _open(settings, "gateway") as (bus, records), Intake(bus, records, settings) as intake:
         centre = Centre(settings, records, bus, intake)
         tokens = tokens_of(centre)
+        mqtt = MqttDoor(bus, intake)
         http, trackers = HttpDoor(intake, tokens, settings), TrackerDoor(intake, tokens)
         ais = AisDoor(intake, settings.doors.ais, settings.host, allow=settings.doors.ais.allow)
 
@@ -186,7 +187,8 @@ async def _gateway(settings: Settings) -> None:
 
         def stages() -> dict[str, Any]:
             accepted = sum(number for name, number in intake.counters.items() if name.endswith(".accepted"))
-            return {"doors": {"seq": accepted, "lag": 0, "total": accepted, "disk_full": intake.disk_full}}
+            told = {"doors": {"seq": accepted, "lag": 0, "total": accepted, "disk_full": intake.disk_full}}
+            return {**told, "mqtt": mqtt.stats()} if settings.doors.mqtt else told
 
         await ais.start()
         try:
@@ -194,7 +196,7 @@ async def _gateway(settings: Settings) -> None:
                 group.create_task(_heartbeat(bus, "gateway", stages, lambda: dict(intake.counters)))
                 group.create_task(admission_of(centre).keep_settled())
                 if settings.doors.mqtt:
-                    group.create_task(MqttDoor(bus, intake).run())
+                    group.create_task(mqtt.run())
                 group.create_task(server.until_cancelled(centre.parts["stream"].close))
         finally:
             await ais.stop()

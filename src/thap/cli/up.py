@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from dataclasses import asdict
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ import typer
 
 from thap.cli.common import Data, RunFile, console
 from thap.kernel.bus import Bus
-from thap.kernel.errors import BusyError, UnavailableError
+from thap.kernel.errors import BusyError, SettingsError, UnavailableError
 from thap.kernel.logs import configure_logs
 from thap.kernel.nats import free_port
 from thap.kernel.records import Records
@@ -69,7 +70,7 @@ def up(
 
 async def _up(settings: Settings, demo_options: list[str] | None) -> None:
     began = time.monotonic()
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = lock_data_directory(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,7 +98,7 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         await create_tables(records)
         await reload_users()
         await asyncio.to_thread(supervisor.start_nats)
-        bus = await Bus.connect(supervisor.nats.url, "thap-up")
+        bus = await Bus.connect(supervisor.url, "thap-up")
         await bus.ensure_streams(settings.journal)
         await bus.close()
         run = _write_run_file(settings, supervisor, run_path)
@@ -126,20 +127,42 @@ def _pick_ports(settings: Settings) -> None:
     """Free ports where 0 was asked for; a clear error where a wanted one is taken."""
     if settings.port == 0:
         settings.port = free_port(settings.host)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise BusyError(
-                f"HTTP port {settings.port} on {settings.host} cannot be used: {error.strerror}",
-                hint="choose another with --port, or 0 for a free one",
-            ) from None
+    _probe(
+        socket.SOCK_STREAM, settings.host, settings.port, "HTTP port", "choose another with --port, or 0 for a free one"
+    )
     ais = settings.doors.ais
     if ais.tcp_port == 0:
         ais.tcp_port = free_port(settings.host)
     if ais.udp_port == 0:
         ais.udp_port = free_port(settings.host)
+    for kind, port, name in (
+        (socket.SOCK_STREAM, ais.tcp_port, "doors.ais.tcp_port"),
+        (socket.SOCK_DGRAM, ais.udp_port, "doors.ais.udp_port"),
+    ):
+        if port is not None:
+            _probe(kind, settings.host, port, "AIS port", f"choose another for {name}, or 0 for any")
+    for network in ais.allow:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise SettingsError(
+                f"setting `doors.ais.allow`: {error}", hint="write for example 192.168.1.0/24"
+            ) from None
+
+
+def _probe(kind: socket.SocketKind, host: str, port: int, what: str, hint: str) -> None:
+    """Whether the port can be used.
+
+    Raises:
+        BusyError: it cannot.
+    """
+    with socket.socket(type=kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BusyError(f"{what} {port} on {host} cannot be used: {error.strerror}", hint=hint) from None
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
@@ -168,7 +191,7 @@ def _write_run_file(settings: Settings, supervisor: Supervisor, path: Path) -> R
     run = RunFile(
         pid=os.getpid(),
         http=f"http://{shown}:{settings.port}",
-        nats=settings.journal.url or nats.url,
+        nats=supervisor.url,
         mqtt=f"{shown}:{nats.mqtt_port}" if nats.mqtt_port else "",
         token=secret.read_text().strip(),
         ais_tcp=settings.doors.ais.tcp_port or 0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import time
 import zlib
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 import structlog
+from nats.errors import Error as NatsError
 
 from thap.detect.detector import Change, Detector, Fault
 from thap.detect.judges import Judges
@@ -55,6 +57,10 @@ class Sink(Protocol):
 
     def applied_seq(self) -> Awaitable[int]:
         """The sequence remembered last."""
+        ...
+
+    def rewind(self, seq: int) -> Awaitable[None]:
+        """Remember a smaller sequence: the journal began anew."""
         ...
 
     def expire(self, now: int) -> Awaitable[Sequence[Any]]:
@@ -97,7 +103,7 @@ class Engine:
         """The journal is taken up to here."""
         self.applied = 0
         """Changes decided up to here are in the records already."""
-        self._lag = 0
+        self._newest = 0
         self._door_time = 0
         self._halfway = False
         self._checkpointed = 0.0
@@ -117,6 +123,8 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._consume())
+                group.create_task(self._ticks())
+                group.create_task(self._look_ahead())
                 group.create_task(self._announce_latest())
         finally:
             if not self._halfway:  # else the state is ahead of what took effect: the last checkpoint stands
@@ -141,6 +149,16 @@ class Engine:
             except (msgspec.DecodeError, ValueError, KeyError) as error:
                 _log.error("checkpoint unreadable: reading the journal from its beginning", reason=str(error))
                 self.seq = 0
+        self._newest = await self._bus.last_seq(JOURNAL)
+        if max(self.seq, self.applied) > self._newest:
+            _log.error(
+                "the journal begins anew: it is shorter than what was judged before",
+                newest=self._newest,
+                seq=self.seq,
+                applied=self.applied,
+            )
+            self.seq = self.applied = 0
+            await self._sink.rewind(0)
         await self._apply(lost, None)  # of rules or sources that are gone
         self._checkpointed = time.monotonic()
         _log.info("engine starts", seq=self.seq, applied=self.applied, rules=self._rules.rule_count)
@@ -207,19 +225,26 @@ class Engine:
     # ---- the journal
 
     async def _consume(self) -> None:
-        reader = self._bus.read(JOURNAL, self.seq)
-        tick = asyncio.create_task(self._ticks())
-        try:
-            if await self._bus.last_seq(JOURNAL) <= self.seq:
+        if not self._behind():
+            self.ready.set()
+        async for entries in self._bus.read(JOURNAL, self.seq):
+            self._newest = max(self._newest, entries[-1].seq + entries[-1].pending)
+            await self._take(entries)
+            if not self._behind() and not self.ready.is_set():
                 self.ready.set()
-            async for entries in reader:
-                await self._take(entries)
-                self._lag = entries[-1].pending
-                if self._lag == 0 and not self.ready.is_set():
-                    self.ready.set()
-                    self._checkpointed = 0.0  # the catching up need not be done again
-        finally:
-            tick.cancel()
+                self._checkpointed = 0.0  # the catching up need not be done again
+
+    def _behind(self) -> int:
+        """How many blocks of the journal are still to be judged."""
+        return max(0, self._newest - self.seq)
+
+    async def _look_ahead(self) -> None:
+        """Ask where the journal ends, so that a reader that stopped shows as lag."""
+        while True:
+            await asyncio.sleep(1)
+            with contextlib.suppress(Exception):  # while the stream restarts, the newest known will do
+                async with asyncio.timeout(2):
+                    self._newest = max(self._newest, await self._bus.last_seq(JOURNAL))
 
     async def _take(self, entries: list[Entry]) -> None:
         """One micro-batch after another out of a group of journal messages."""
@@ -320,12 +345,15 @@ class Engine:
 
     async def _dead(self, what: str, reason: str, seq: int, record: Any) -> None:
         self.totals["faults"] += 1
-        try:
+        while True:
             # The same record judged again after a crash must not be listed twice.
             once = {"Nats-Msg-Id": f"engine-{seq}-{what}-{zlib.crc32(str(record).encode()):x}"}
-            await self._bus.append("dead.engine", dead_letter("engine", what, reason, record, seq=seq), once)
-        except ThapError as error:
-            _log.error("dead letter not kept", reason=reason, seq=seq, error=str(error))
+            try:
+                await self._bus.append("dead.engine", dead_letter("engine", what, reason, record, seq=seq), once)
+                return
+            except ThapError as error:
+                _log.error("a dead letter waits to be kept", reason=reason, seq=seq, error=str(error))
+            await asyncio.sleep(1)
 
     # ---- time
 
@@ -333,20 +361,28 @@ class Engine:
         """Timers of rules, ends of shelving, checkpoints."""
         while True:
             await asyncio.sleep(0.2)
-            async with self._reload:
-                self._halfway = True
-                await self._refresh()
-                if self.seq >= self.applied:
-                    # Behind the journal, time is what it was at the doors when they took what was read last.
-                    outcome = self._judges.tick(now_us() if self._lag == 0 else self._door_time)
-                    await self._apply(outcome.changes, None)
-                    for fault in outcome.faults:
-                        await self._dead(fault.condition, fault.reason, self.seq, None)
-                for event in await self._sink.expire(now_us()):
-                    await self._bus.announce("centre.live.alarm", event)
-                self._halfway = False
-                if time.monotonic() - self._checkpointed >= self._settings.engine.checkpoint_s:
-                    await self.checkpoint()
+            try:
+                async with self._reload:
+                    await self._tick()
+            except Exception:  # a full disk or a locked database passes; timers must go on after it
+                self._halfway = False  # changes are applied or not decided: nothing raises between the two
+                _log.exception("timers of rules put off")
+                await asyncio.sleep(1)
+
+    async def _tick(self) -> None:
+        self._halfway = True
+        await self._refresh()
+        if self.seq >= self.applied:
+            # Behind the journal, time is what it was at the doors when they took what was read last.
+            outcome = self._judges.tick(self._door_time if self._behind() else now_us())
+            await self._apply(outcome.changes, None)
+            for fault in outcome.faults:
+                await self._dead(fault.condition, fault.reason, self.seq, None)
+        self._halfway = False
+        for event in await self._sink.expire(now_us()):
+            await self._bus.announce("centre.live.alarm", event)
+        if time.monotonic() - self._checkpointed >= self._settings.engine.checkpoint_s:
+            await self.checkpoint()
 
     # ---- latest values
 
@@ -355,20 +391,21 @@ class Engine:
         return await asyncio.to_thread(self.latest[kind].ipc)
 
     async def _announce_latest(self) -> None:
-        """Changed values, conflated, a few times a second, in parts the stream can carry."""
+        """Changed values, conflated, a few times a second."""
         while True:
             await asyncio.sleep(0.25)
             for kind, latest in self.latest.items():
                 if latest.version > self._announced[kind]:
                     since, self._announced[kind] = self._announced[kind], latest.version
-                    await self._bus.client.publish("centre.live.latest", latest.ipc(since))
+                    with contextlib.suppress(NatsError):  # whoever misses it asks again
+                        await self._bus.client.publish("centre.live.latest", latest.ipc(since))
 
     def stats(self) -> dict[str, Any]:
         """What the heartbeat says."""
         return {
             "detect": {
                 "seq": self.seq,
-                "lag": self._lag,
+                "lag": self._behind(),
                 "total": self.totals["observation"] + self.totals["position"],
                 "rules": self._rules.rule_count,
                 "changes": self.totals["changes"],

@@ -28,7 +28,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -41,7 +41,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from thap.kernel.errors import DiskFullError, UnavailableError
+from thap.kernel.errors import DiskFullError, InputError, UnavailableError
 from thap.kernel.settings import JournalSettings
 
 __all__ = ["DEAD", "JOURNAL", "MARKS", "MQTT_INBOX", "QUARANTINE", "Bus", "Entry"]
@@ -163,7 +163,7 @@ class Bus:
                 subjects=["$MQTT.msgs.>"],
                 max_bytes=max(limit // 5, 2**26),
                 max_age=keep,
-                discard=DiscardPolicy.OLD,
+                discard=DiscardPolicy.NEW,  # full: no acknowledgement, rather than forgetting what was acknowledged
             ),
         ]
         for config in wanted:
@@ -172,6 +172,20 @@ class Bus:
                 await self.js.update_stream(config)
             except NotFoundError:
                 await self.js.add_stream(config)
+
+    async def close_inbox(self, settings: JournalSettings, *, closed: bool) -> None:
+        """Let the MQTT inbox refuse messages, which are then not acknowledged, or take them again.
+
+        Raises:
+            UnavailableError: the stream did not answer.
+        """
+        try:
+            info = await self.js.stream_info(MQTT_INBOX)
+            full = max(1, int(info.state.bytes))
+            info.config.max_bytes = full if closed else max(int(settings.max_gib * 2**30) // 5, 2**26)
+            await self.js.update_stream(info.config)
+        except (NatsError, APIError, TimeoutError, OSError) as error:
+            raise UnavailableError(f"the MQTT inbox did not answer: {type(error).__name__}") from None
 
     async def append(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> int:
         """Append durably; returns the sequence once the stream has it on disk.
@@ -186,6 +200,10 @@ class Bus:
             if error.err_code in _NO_ROOM or "space" in str(error.description).lower():
                 raise DiskFullError("the journal has no room left", hint="free disk space") from None
             raise UnavailableError(f"the stream refused: {error.description}") from None
+        except MaxPayloadError:
+            raise InputError(
+                f"{len(payload)} bytes are more than one message can hold", hint="send smaller parts"
+            ) from None
         except (TimeoutError, NatsError, NoRespondersError, OSError) as error:
             raise UnavailableError(
                 f"the stream did not answer: {type(error).__name__}", hint="try again in a moment"
@@ -357,7 +375,7 @@ class _Reader:
             return await self._drain(after)
         except (TimeoutError, NatsError, OSError) as error:
             _log.debug("reading paused", stream=self._stream, error=repr(error))
-            self._subscription = None
+            await self.stop()
             await asyncio.sleep(0.2)
             return []
 

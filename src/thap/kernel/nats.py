@@ -141,7 +141,7 @@ class NatsServer:
         config: dict[str, object] = {
             "listen": f"127.0.0.1:{self.port}",
             "server_name": "thap",
-            "max_payload": 8 * 2**20,
+            "max_payload": 64 * 2**20,
             "max_pending": 256 * 2**20,
             "write_deadline": "10s",
             "jetstream": {

@@ -93,7 +93,6 @@ class HistorySettings(_Section):
 class EngineSettings(_Section):
     """The stage that runs detectors."""
 
-    batch_ms: int = Field(10, ge=1, le=1000, description="How long records may gather into one micro-batch.")
     batch_rows: int = Field(100_000, ge=100, description="Rows that close a micro-batch at once.")
     checkpoint_s: float = Field(
         3.0,

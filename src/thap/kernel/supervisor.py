@@ -75,6 +75,8 @@ class Child:
     stats: dict[str, Any] = field(default_factory=dict)
     stuck: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Stage → (sequence, since when it stands there with work waiting)."""
+    was_full: bool = False
+    """Whether it said last that the disk is full."""
     once: bool = False
     """Not restarted when it ends by itself (the demo)."""
 
@@ -121,11 +123,21 @@ class Supervisor:
         self._nats_restarts = 0
         self._nats_started = 0.0
         self._announced = 0.0
+        self._room_again = False
         self.bus: Bus | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the stream is: of the settings, or the child server's."""
+        return self._settings.journal.url or self.nats.url
+
+    def _stream_alive(self) -> bool:
+        return self._settings.journal.url is not None or self.nats.alive()
 
     def start_nats(self) -> None:
         """Start the stream server. Raises as `NatsServer.start`."""
-        self.nats.start()
+        if self._settings.journal.url is None:
+            self.nats.start()
         self._nats_started = time.monotonic()
 
     def start_children(self) -> None:
@@ -136,18 +148,27 @@ class Supervisor:
 
     async def watch(self) -> None:
         """Keep everything running until `stop` is called."""
-        self.bus = bus = await Bus.connect(self.nats.url, "thap-supervisor")
+        self.bus = bus = await Bus.connect(self.url, "thap-supervisor")
         await bus.listen("centre.stats.*", self._hear)
         if self.reload_users is not None:
             await bus.listen("centre.live.tokens", self._tokens_changed)
         accounts_at = time.monotonic()
         while not self._stopping:
             await asyncio.sleep(0.2)
-            if not self.nats.alive():
+            if self._room_again:
+                # What the stream server could not write it may refuse for ever: begin it anew.
+                self._room_again = False
+                if self._settings.journal.url is None:
+                    _log.info("room again: the stream server is started anew")
+                    await asyncio.to_thread(self.nats.stop)
+            if not self._stream_alive():
                 await self._revive_nats()
             if self.reload_users is not None and time.monotonic() - accounts_at > _ACCOUNTS_S:
                 accounts_at = time.monotonic()  # accounts expire without anybody saying so
-                await self.reload_users()
+                try:
+                    await self.reload_users()
+                except Exception:  # a locked database or a full disk passes
+                    _log.exception("accounts of the MQTT door not read")
             for child in self.children.values():
                 self._look_after(child)
             self._announce_self(bus)
@@ -187,6 +208,9 @@ class Supervisor:
             seq, lag = int(stage.get("seq", 0)), int(stage.get("lag", 0))
             held = stage.get("disk_full") or stage.get("holding")
             before = child.stuck.get(name)
+            if name == "doors":
+                self._room_again |= child.was_full and not stage.get("disk_full")
+                child.was_full = bool(stage.get("disk_full"))
             if lag == 0 or held or before is None or before[0] != seq:
                 child.stuck[name] = (seq, now)
 
@@ -219,7 +243,7 @@ class Supervisor:
             return
         if child.restarts and now - child.started > 120:
             child.restarts = 0
-        if child.once or not self.nats.alive() or now - self._nats_started < self._stall_s:
+        if child.once or not self._stream_alive() or now - self._nats_started < self._stall_s:
             return
         silent = now - child.heard > self._stall_s + 10
         stalled = [name for name, (_, since) in child.stuck.items() if now - since > self._stall_s]

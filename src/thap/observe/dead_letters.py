@@ -175,6 +175,11 @@ class DeadLetters:
         if self._intake is None:
             raise UnavailableError("this part of the centre keeps no doors", hint="retry through the gateway")
         letter = await self.show(seq)
+        if letter.door == "engine":
+            raise InputError(
+                f"letter {seq} cannot be retried: history has its record, and rules judge a record once",
+                hint="mend the rule; it judges what comes from now on, and `thap backtest` what came before",
+            )
         record = await self._readable(letter)
         try:
             receipt = await _submit(self._intake, letter, record)

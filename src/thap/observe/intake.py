@@ -9,6 +9,7 @@ quarantine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 from collections import Counter
@@ -24,7 +25,7 @@ import structlog
 
 from thap.kernel.bus import Bus
 from thap.kernel.clock import DAY_US, iso, now_us, parse_time_us
-from thap.kernel.errors import DiskFullError, ThapError
+from thap.kernel.errors import DiskFullError, ThapError, UnavailableError
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.observe.kinds import BLOCK_VERSION, Floats, Ints, Kind, Longs, encode_block
@@ -48,6 +49,7 @@ Raw = Callable[[int], Any]
 _GATHER_S = 0.002
 _BLOCK_ROWS = 20_000
 _IN_FLIGHT = 4
+_LETTER_MOST = 256 * 1024
 
 
 class Rejected(NamedTuple):
@@ -87,7 +89,12 @@ def dead_letter(door: str, kind: str, reason: str, record: Any, **more: Any) -> 
         **more,
         "record": record,
     }
-    return msgspec.json.encode(body, enc_hook=str)
+    letter = msgspec.json.encode(body, enc_hook=str)
+    if len(letter) > _LETTER_MOST:  # a letter must be small enough to be kept at all
+        shown = msgspec.json.encode(record, enc_hook=str)[: _LETTER_MOST // 2].decode("utf-8", "replace")
+        body["record"] = {"cut": True, "bytes": len(letter), "begins": shown}
+        letter = msgspec.json.encode(body)
+    return letter
 
 
 class _Ids(dict[str, int]):
@@ -139,6 +146,10 @@ class Intake:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):  # what waits for its block gets its answer
+                while any(pending.rows for pending in self._pending.values()):  # noqa: ASYNC110  nothing tells
+                    await asyncio.sleep(0.01)
         for task in self._tasks:
             task.cancel()
         if self._sending:
@@ -437,9 +448,14 @@ class Intake:
         self.disk_full = full
 
     async def _watch_disk(self) -> None:
+        closed: bool | None = None
         while True:
             await asyncio.sleep(0.25)
             self._check_disk()
+            if closed is not self.disk_full and self._doors.mqtt:
+                with contextlib.suppress(UnavailableError):  # tried again at the next turn
+                    await self._bus.close_inbox(self._settings.journal, closed=self.disk_full)
+                    closed = self.disk_full
 
 
 def _valid_key(kind: Kind, key: str) -> bool:

@@ -114,6 +114,10 @@ class AlarmBook:
         async with self._records.read() as connection:
             return await rows_of.read_offset(connection, ENGINE)
 
+    async def rewind(self, seq: int) -> None:
+        """Set the engine's offset back, after the journal began anew."""
+        await self._store.transact(lambda tx: AlarmRows(tx).set_offset(ENGINE, seq))
+
     async def active(self) -> dict[tuple[str, str], int]:
         """Severity of every alarm whose condition is true, by (source, condition): what an engine that lost
         its detectors' state, or a rule, has to reconcile with."""

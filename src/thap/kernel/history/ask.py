@@ -145,7 +145,7 @@ class Asker:
         """
         started = time.perf_counter()
         cursor = self._connection.cursor()
-        self._check(cursor, text)
+        checked = self._check(cursor, text)
         late = threading.Event()
 
         def end() -> None:
@@ -156,7 +156,7 @@ class Asker:
         timer.daemon = True
         timer.start()
         try:
-            cursor.execute(text)
+            cursor.execute(checked)  # what was checked, not what was sent: comments may be read in two ways
             described = cursor.description or []
             rows = cursor.fetchmany(limit + 1)
         except duckdb.Error as error:
@@ -177,7 +177,8 @@ class Asker:
             time.perf_counter() - started,
         )
 
-    def _check(self, cursor: duckdb.DuckDBPyConnection, text: str) -> None:
+    def _check(self, cursor: duckdb.DuckDBPyConnection, text: str) -> str:
+        """The statement to run: the one that was parsed and found harmless."""
         bare = _bare(text)
         explain = _EXPLAIN.match(bare)
         wanted = bare[explain.end() :] if explain else bare
@@ -209,6 +210,7 @@ class Asker:
                     str(node.get(part)) for part in ("catalog_name", "schema_name", "table_name") if node.get(part)
                 )
                 raise DeniedError(f"{name} is not open to queries", hint="`SHOW TABLES` lists what there is to read")
+        return f"{explain.group().strip()} {wanted}" if explain else wanted
 
 
 def _bare(text: str) -> str:

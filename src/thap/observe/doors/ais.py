@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from thap.kernel.clock import now_us
 from thap.kernel.errors import BusyError, SettingsError, UnavailableError
@@ -255,7 +256,7 @@ class AisDoor:
                     np.array(batch.courses_deg, np.float64),
                     batch.raw,
                 )
-            except UnavailableError as error:
+            except (UnavailableError, SQLAlchemyError) as error:
                 if attempt == 0:
                     _log.warning("AIS waits for the journal", error=str(error))
                 self._intake.count(DOOR, "waits")

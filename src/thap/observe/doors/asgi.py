@@ -80,7 +80,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         part: bytes = message.get("body", b"")
         if unpack is not None and part:
             try:
-                part = unpack.decompress(part, limit - size + 1)
+                part, unpack = _unpack(unpack, part, limit - size + 1)
             except zlib.error as error:
                 raise InputError(f"the body is not {encoding}: {error}") from None
         if part:
@@ -93,6 +93,15 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if unpack is not None and not unpack.eof:
         raise InputError(f"the {encoding} body ends too early: nothing was taken")
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unpack(unpack: Any, part: bytes, room: int) -> tuple[bytes, Any]:
+    """Up to about `room` bytes out of a packed part, going on over the end of one gzip member into the next."""
+    out = [unpack.decompress(part, room)]
+    while unpack.eof and unpack.unused_data and sum(map(len, out)) < room:
+        rest, unpack = unpack.unused_data, zlib.decompressobj(wbits=47)
+        out.append(unpack.decompress(rest, room - sum(map(len, out))))
+    return b"".join(out), unpack
 
 
 async def respond(send: Send, status: int, body: Any = None, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

@@ -13,12 +13,14 @@ nothing, as the protocol says.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
 import numpy as np
 import structlog
 from nats.aio.msg import Msg
+from sqlalchemy.exc import SQLAlchemyError
 
 from thap.kernel.bus import MQTT_INBOX, Bus
 from thap.kernel.clock import now_us, parse_time_us
@@ -156,6 +158,10 @@ class MqttDoor:
         self._bus, self._intake = bus, intake
         self._passing: list[tuple[str, bytes, int]] = []
         self._passed = asyncio.Event()
+        self.seq = 0
+        """The inbox is taken up to here."""
+        self.total = 0
+        self._newest = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -164,11 +170,12 @@ class MqttDoor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read_inbox())
                 group.create_task(self._take_passing())
+                group.create_task(self._look_ahead())
         finally:
             await subscription.unsubscribe()
 
     async def _read_inbox(self) -> None:
-        after = marked = await self._bus.marked(_MARK)
+        after = marked = self.seq = await self._bus.marked(_MARK)
         next_mark = 0.0
         loop = asyncio.get_running_loop()
         async for entries in self._bus.read(MQTT_INBOX, after, subject=_INBOX_PREFIX + _PREFIX + ">"):
@@ -176,7 +183,8 @@ class MqttDoor:
             for entry in entries:
                 gathered.add(entry.subject[len(_INBOX_PREFIX) :], entry.payload, entry.time)
             await self._hand_in(gathered)
-            after = entries[-1].seq
+            after = self.seq = entries[-1].seq
+            self.total += len(entries)
             if loop.time() >= next_mark or not entries[-1].pending:
                 try:
                     await self._bus.mark(_MARK, after)
@@ -184,14 +192,27 @@ class MqttDoor:
                 except UnavailableError:
                     _log.debug("mark put off", marked=marked)
 
+    async def _look_ahead(self) -> None:
+        """Ask where the inbox ends, so that a reader that stopped shows as lag."""
+        while True:
+            with contextlib.suppress(Exception):  # while the stream restarts, the newest known will do
+                async with asyncio.timeout(2):
+                    self._newest = await self._bus.last_seq(MQTT_INBOX)
+            await asyncio.sleep(1)
+
+    def stats(self) -> dict[str, Any]:
+        """What the heartbeat says of this door."""
+        lag = max(0, self._newest - self.seq)
+        return {"seq": self.seq, "lag": lag, "total": self.total, "holding": self._intake.disk_full}
+
     async def _hand_in(self, gathered: _Gathered) -> None:
         """Until the journal has it: the inbox keeps the messages meanwhile."""
         while True:
             try:
                 await gathered.hand_in(self._intake, self.name)
                 return
-            except ThapError as error:
-                self._intake.count(self.name, f"waits_{error.code}")
+            except (ThapError, SQLAlchemyError) as error:
+                self._intake.count(self.name, f"waits_{getattr(error, 'code', '') or type(error).__name__}")
                 await asyncio.sleep(0.5)
 
     async def _hear(self, message: Msg) -> None:
