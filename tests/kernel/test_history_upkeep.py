@@ -128,6 +128,16 @@ def test_records_older_than_their_kind_is_kept_go_and_the_others_stay(settings: 
     assert "retention" not in set(upkeep(lake))
 
 
+def test_an_old_record_that_came_in_lately_is_kept(settings: Settings, lake: Lake) -> None:
+    settings.history.keep_days["observation"] = 30
+    table = day(10, 1000, YESTERDAY - 400 * DAY_US)
+    now = pa.array([now_us()] * table.num_rows, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    place = table.schema.get_field_index("received")
+    lake.append({"observation": table.set_column(place, table.schema.field(place), now)}, 1)
+    assert "retention" not in set(upkeep(lake))
+    assert lake.connection.execute("SELECT count(*) FROM lake.observation").fetchone() == (table.num_rows,)
+
+
 def test_many_days_with_few_rows_are_tidied_in_few_steps(lake: Lake) -> None:
     for number in range(3):
         lake.append(

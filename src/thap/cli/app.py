@@ -8,7 +8,7 @@ import sys
 import typer
 
 from thap.cli.common import fail
-from thap.kernel.errors import ThapError
+from thap.kernel.errors import CorruptError, InputError, ThapError
 
 __all__ = ["build", "run"]
 
@@ -60,3 +60,16 @@ def run() -> None:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except ThapError as error:
         fail(error, "--json" in sys.argv)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        hint = "check the path, and who may read and write there"
+        fail(InputError(str(error.strerror), where=str(error.filename), hint=hint), "--json" in sys.argv)
+    except Exception as error:
+        if type(error).__name__ != "DatabaseError":  # SQLAlchemy's, which most commands never load
+            raise
+        said = str(getattr(error, "orig", error))
+        fail(
+            CorruptError(f"the records cannot be read: {said}", hint="restore records.sqlite from a backup"),
+            "--json" in sys.argv,
+        )

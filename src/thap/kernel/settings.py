@@ -80,7 +80,8 @@ class HistorySettings(_Section):
             "article": 1825,
             "report": 3650,
         },
-        description="Days each kind of record is kept; 0 keeps it for ever.",
+        description="Days each kind of record is kept, from its time or from when it came in, whichever is later; "
+        "0 keeps it for ever.",
     )
     catalogue: str | None = Field(
         None,

@@ -78,7 +78,7 @@ class Child:
     was_full: bool = False
     """Whether it said last that the disk is full."""
     once: bool = False
-    """Not restarted when it ends by itself (the demo)."""
+    """Not restarted when it ends by itself (the demo), only when it is killed."""
 
     @property
     def pid(self) -> int | None:
@@ -233,8 +233,8 @@ class Supervisor:
         status = child.ended()
         now = time.monotonic()
         if status is not None:
-            if child.once:
-                return
+            if child.once and status >= 0:
+                return  # it ended by itself; one that was killed is started again
             if now - child.started < min(0.5 * 2 ** min(child.restarts, 6), 15):
                 return  # it just ended after a short life: wait longer each time
             child.restarts += 1

@@ -107,14 +107,20 @@ def _retain(lake: Lake, now: int) -> Iterator[str]:
                 break
             total += size
             if total >= TARGET_BYTES:
-                yield from _delete(lake, name, day + DAY_US)
+                yield from _delete(lake, name, day + DAY_US, end)
                 total = 0
-        yield from _delete(lake, name, end)
+        yield from _delete(lake, name, end, end)
 
 
-def _delete(lake: Lake, name: str, until: int) -> Iterator[str]:
-    """The records of a kind before `until`."""
-    found = _change(lake, "retention", f"DELETE FROM lake.{name} WHERE time < make_timestamptz({until}::BIGINT)")
+def _delete(lake: Lake, name: str, until: int, kept_since: int) -> Iterator[str]:
+    """The records of a kind before `until` that came in before `kept_since`: an old record that was sent lately,
+    as a replayed file's, is kept as long as any other."""
+    found = _change(
+        lake,
+        "retention",
+        f"DELETE FROM lake.{name} WHERE time < make_timestamptz({until}::BIGINT) "
+        f"AND received < make_timestamptz({kept_since}::BIGINT)",
+    )
     rows = int(found[0][0]) if found else 0
     if rows:
         _log.info("records older than they are kept were deleted", kind=name, rows=rows, before=iso(until))

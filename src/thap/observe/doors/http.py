@@ -121,7 +121,7 @@ def decode_records(body: bytes, type_: type[Record]) -> Decoded:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             malformed += 1
             bad.append((index, f"not valid JSON: {_reason(error)}", _as_sent(raw)))
-    if malformed == len(raws):  # not NDJSON after all: one object over several lines, or no JSON
+    if malformed and not records:  # not NDJSON after all: one object over several lines, or no JSON
         try:
             return Decoded([codec.one.decode(start)], None, [])
         except msgspec.ValidationError as error:
