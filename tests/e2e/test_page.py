@@ -125,7 +125,7 @@ def test_latest_values_follow_and_can_be_filtered(open_page: Open, running: Runn
     expect(line).to_contain_text("1,5 m")
     page.fill("#values-filter", "tram-5")
     expect(page.locator("#values-rows tr")).to_have_count(1)
-    expect(page.locator("#stages-rows tr")).to_have_count(3)
+    expect(page.locator("#stages-rows tr")).to_have_count(4)
 
 
 def test_a_name_in_quarantine_is_admitted_with_a_click(open_page: Open, running: Running) -> None:

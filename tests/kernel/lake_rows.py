@@ -68,7 +68,7 @@ class SmallDisk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["umount", str(self.folder)], check=True)
+        subprocess.run(["umount", "-l", str(self.folder)], check=True)
 
     def grow(self, mib: int) -> None:
         """Make room."""
