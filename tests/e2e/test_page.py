@@ -152,7 +152,7 @@ def test_a_lost_connection_is_told_and_nothing_is_missed_after_it(open_page: Ope
     expect(page.locator("#link")).to_have_text("trực tiếp", timeout=15_000)
     expect(page.locator("#banner")).to_be_hidden()
     running.say(tram_1=9.0)
-    expect(page.locator("#alarms-list li", has_text="tram-1/level")).to_be_visible()
+    expect(page.locator("#alarms-list li", has_text="tram-1/level")).to_be_visible(timeout=15_000)
     screen.faults.clear()
 
 
