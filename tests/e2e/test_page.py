@@ -141,8 +141,8 @@ def test_a_name_in_quarantine_is_admitted_with_a_click(open_page: Open, running:
 
 @pytest.mark.xfail(
     strict=False,
-    reason="known defect: in about half of the runs of the whole suite the alarm raised after a gateway that stood "
-    "still does not appear; alone, this test passes",
+    reason="known defect, not found: in two of three runs of the whole suite the alarm raised after a gateway that "
+    "stood still did not appear on the page, nor within 15 s; alone, this test passed",
 )
 def test_a_lost_connection_is_told_and_nothing_is_missed_after_it(open_page: Open, running: Running) -> None:
     screen = open_page()
@@ -158,7 +158,7 @@ def test_a_lost_connection_is_told_and_nothing_is_missed_after_it(open_page: Ope
     expect(page.locator("#banner")).to_be_hidden()
     running.say(tram_1=9.0)
     until(lambda: any(alarm["source"] == "tram-1/level" for alarm in running.alarms("unacknowledged")))
-    expect(page.locator("#alarms-list li", has_text="tram-1/level")).to_be_visible(timeout=15_000)
+    expect(page.locator("#alarms-list li", has_text="tram-1/level")).to_be_visible()
     screen.faults.clear()
 
 
