@@ -4,15 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup run test lint bench lock screenshots clean
+CONSOLE := src/thap/web/console/dist/index.html
+CONSOLE_SOURCES := $(shell find console -path console/node_modules -prune -o -path console/build -prune -o -type f -not -name schema.d.ts -print)
 
-setup: $(STAMP)
+.PHONY: setup console run test lint bench lock screenshots clean
+
+setup: $(STAMP) $(CONSOLE)
+
+console: $(CONSOLE)
+
+$(CONSOLE): $(STAMP) $(CONSOLE_SOURCES)
+	$(BIN)/python console/build.py
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tháp needs Python 3.11 or newer (set PYTHON=...)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $(STAMP)
 
 run: setup
@@ -20,13 +29,21 @@ run: setup
 
 test: setup lint
 	@sh tests/e2e/need-chromium.sh
-	$(BIN)/pytest
+	$(BIN)/python console/build.py test
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/e2e/console
+	$(BIN)/pytest -n 2 --dist loadfile tests/e2e/console
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python console/build.py types
+	$(BIN)/python console/build.py check
+
+# Of a demo province that it starts itself; with a centre that runs: docs/make_screenshots.py --data DIR.
+screenshots: setup
+	$(BIN)/python docs/make_screenshots.py
 
 bench: setup
 	$(BIN)/python -m bench all
@@ -38,4 +55,4 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist console/node_modules console/build src/thap/web/console/dist .mypy_cache .ruff_cache .pytest_cache

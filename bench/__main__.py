@@ -12,7 +12,31 @@ from datetime import UTC, datetime
 
 from bench.harness import machine
 
-NAMES = ("ingest", "mqtt", "latency", "alarms", "crash", "history", "memory", "start", "detect", "places", "demo")
+NAMES = (
+    "ingest",
+    "mqtt",
+    "latency",
+    "alarms",
+    "crash",
+    "history",
+    "memory",
+    "start",
+    "detect",
+    "places",
+    "demo",
+    "incidents",
+    "races",
+    "incident_page",
+    "policy",
+    "timers",
+    "console",
+    "map",
+    "pixel",
+    "queue",
+    "fanout",
+    "axe",
+    "lighthouse",
+)
 
 
 def main() -> int:

@@ -103,9 +103,13 @@ class CentreProcess:
         found = {"up": top}
         for child in top.children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                words = child.cmdline()
+                words, name = child.cmdline(), child.name()
+                if not words:  # it has just ended
+                    continue
                 if "nats-server" in words[0]:
                     found["nats"] = child
+                elif name.startswith("thap-"):
+                    found[name.removeprefix("thap-")] = child
                 elif "thap" in words:
                     found[words[words.index("thap") + 1]] = child
         return found

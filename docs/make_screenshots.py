@@ -1,22 +1,28 @@
-"""Make the README's pictures in docs/images from a running centre: `make run` in one terminal, this in another.
+"""Make the pictures in docs/images: every screen, in both languages, at desk, wall and phone size.
 
-    .venv/bin/python docs/make_screenshots.py [--data DIR]
+    .venv/bin/python docs/make_screenshots.py [--data DIR] [--only NAME…] [--sizes desk,wall,phone]
 
-It waits until some alarms are open, at most ten minutes.
+Without `--data` it starts a demo province of its own and stops it afterwards. It waits until some alarms are open, at
+most ten minutes. Pictures have 256 colours, which is enough for screens and a quarter of the size.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
-import subprocess
 import sys
-import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Error, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.harness import centre
+from bench.screens import Shot, bring_up, screens_of, wait_for_alarms
 
 from thap.cli.common import RunFile, read_run_file
 from thap.kernel.settings import load_settings
@@ -24,69 +30,83 @@ from thap.kernel.settings import load_settings
 IMAGES = Path(__file__).parent / "images"
 FLAGS = [
     "--no-sandbox",
-    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 ]
-VIEWS = (
-    ("page", 1440, 900, "dark", "vi"),
-    ("page-light", 1440, 900, "light", "en"),
-    ("page-phone", 390, 844, "dark", "vi"),
-)
+SIZES = {"desk": (1440, 900), "wall": (1920, 1080), "phone": (390, 844)}
+LANGUAGES = ("vi", "en")
 
 
-def wait_for_alarms(run: RunFile, wanted: int = 4) -> None:
-    """Until that many alarms are open, or ten minutes are over."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        answer = httpx.get(
-            f"{run.http}/api/v1/alarms",
-            headers={"Authorization": f"Bearer {run.token}"},
-            params={"state": "unacknowledged", "limit": 100},
-            trust_env=False,
-        )
-        if answer.is_success and answer.json()["total"] >= wanted:
-            return
-        time.sleep(2)
-    raise SystemExit(f"fewer than {wanted} alarms were raised in ten minutes; is it a demo? `thap up --demo`")
+def _keep(picture: bytes, target: Path) -> None:
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
-def photograph(browser: Browser, run: RunFile) -> None:
-    """The page in its views."""
-    for name, width, height, theme, language in VIEWS:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        page = context.new_page()
-        page.add_init_script(
-            f"localStorage.setItem('thap-theme', '{theme}');localStorage.setItem('thap-language', '{language}')"
-        )
-        page.goto(f"{run.http}/?key={run.token}")
-        page.wait_for_selector("#link[data-state=live]")
-        page.wait_for_selector("#alarms-list li")
-        page.wait_for_timeout(20_000 if name == "page" else 5_000)  # the curves of the last minute need some of it
-        page.screenshot(path=IMAGES / f"{name}.png")
-        context.close()
-        print(f"docs/images/{name}.png")
+def photograph(browser: Browser, run: RunFile, wanted: list[Shot], sizes: list[str]) -> list[str]:
+    """Take them; gives what went wrong on the pages."""
+    faults: list[str] = []
+    for language in LANGUAGES:
+        for size in sizes:
+            width, height = SIZES[size]
+            for signed_in in (True, False):
+                context = browser.new_context(viewport={"width": width, "height": height}, locale=f"{language}")
+                page = context.new_page()
+                page.on("pageerror", lambda error: faults.append(str(error)))
+                page.add_init_script(
+                    f"localStorage.setItem('thap-theme', 'dark');localStorage.setItem('thap-language', '{language}');"
+                    "localStorage.setItem('thap-sound', 'false')"
+                )
+                if signed_in:
+                    page.goto(f"{run.http}/?key={run.token}")
+                for shot in wanted:
+                    if shot.signed_in is not signed_in:
+                        continue
+                    try:
+                        bring_up(page, run.http, shot, language)
+                    except Error as error:
+                        faults.append(f"{shot.name}: {str(error).splitlines()[0]}")
+                    _keep(page.screenshot(), IMAGES / f"{shot.name}-{size}-{language}.png")
+                    sys.stdout.write(f"\r{language} {size:<6} {shot.name:<20}")
+                    sys.stdout.flush()
+                context.close()
+    sys.stdout.write("\n")
+    return faults
 
 
-def main() -> None:
-    """All pictures."""
-    parser = argparse.ArgumentParser(description="Make the README's pictures from a running demo.")
-    parser.add_argument("--data", type=Path, help="data directory of the running centre")
-    data: Path | None = parser.parse_args().data
-    run = read_run_file(load_settings(data))
+def main() -> int:
+    """Start what is needed, take the pictures, say what went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of a centre that runs; else one is started")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--sizes", default="desk,wall,phone")
+    given = parser.parse_args()
     program = shutil.which("chromium")
     if program is None:
         raise SystemExit("chromium is not installed: sh tests/e2e/need-chromium.sh")
     IMAGES.mkdir(exist_ok=True)
-    wait_for_alarms(run)
-    words = [sys.executable, "-m", "thap", "watch", "--svg", str(IMAGES / "watch.svg")]
-    subprocess.run([*words, *(["--data", str(data)] if data else [])], check=True)
-    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, env={"HOME": profile})
-        photograph(browser, run)
+    with ExitStack() as stack:
+        if given.data:
+            run = read_run_file(load_settings(given.data))
+        else:
+            started = stack.enter_context(centre("--demo"))
+            assert started.run is not None
+            run = started.run
+        wait_for_alarms(run)
+        headers = {"Authorization": f"Bearer {run.token}"}
+        with httpx.Client(base_url=run.http, headers=headers, trust_env=False, timeout=30) as api:
+            wanted = [one for one in screens_of(api) if not given.only or one.name in given.only]
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        faults = photograph(browser, run, wanted, given.sizes.split(","))
         browser.close()
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

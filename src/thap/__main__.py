@@ -2,4 +2,5 @@
 
 from thap.cli import main
 
-main()
+if __name__ == "__main__":  # a forked role loads this module again under another name
+    main()

@@ -265,7 +265,8 @@ async def test_a_running_centre_is_examined(serving: Serving, nats_server: NatsS
     assert checks["engine"].status == "fail" and checks["engine"].message == "not heard yet"
     await serving.beat("engine")
     await serving.beat("history", lag=20_000)
-    await until(lambda: len(serving.centre.parts["live"].board.beats()) == 2)
+    await serving.beat("respond")
+    await until(lambda: len(serving.centre.parts["live"].board.beats()) == 3)
     run_file = settings.run_dir / "centre.json"
     run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "mqtt": f"127.0.0.1:{nats_server.mqtt_port}"}))
     await serving.change("tram-01/level")
@@ -280,9 +281,9 @@ async def test_the_exit_status_says_whether_something_fails(serving: Serving) ->
     data = str(serving.centre.settings.data)
     answer = await run_thap("doctor", "--json", "--data", data)
     assert answer.exit_code == 1 and json.loads(answer.stdout)["healthy"] is False
-    for role in ("engine", "history"):
+    for role in ("engine", "history", "respond"):
         await serving.beat(role)
-    await until(lambda: len(serving.centre.parts["live"].board.beats()) == 2)
+    await until(lambda: len(serving.centre.parts["live"].board.beats()) == 3)
     answer = await run_thap("doctor", "--data", data)
     assert answer.exit_code == 0 and "FAIL" not in answer.stdout
 

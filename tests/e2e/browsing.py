@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-__all__ = ["Running", "Screen", "until"]
+__all__ = ["Running", "Screen", "bars_nobody", "until"]
 
 
 @dataclass
@@ -61,3 +62,9 @@ def until(happened: Callable[[], Any], limit_s: float = 20) -> None:
     while not happened():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.05)
+
+
+def bars_nobody(page: Page) -> None:
+    """axe-core finds nothing on the page as it stands."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()

@@ -237,6 +237,25 @@ def test_after_kill_9_of_everything_it_starts_again_with_all_it_had(tmp_path: Pa
         until(lambda: count(made, "tram/level") == 50)
 
 
+def test_no_role_outlives_a_supervisor_that_was_killed_and_all_outlive_what_they_were_forked_from(
+    tmp_path: Path,
+) -> None:
+    with centre("--durability", "process", data=tmp_path / "centre") as made:
+        until(lambda: {"gateway", "engine", "history", "respond"} <= made.children().keys())
+        assert made.process is not None
+        roles = made.children()
+        server = roles["gateway"].parent()
+        assert server is not None and server.pid != made.process.pid
+        server.kill()
+        until(lambda: made.children().keys() >= roles.keys() and made.children()["gateway"].pid != roles["gateway"].pid)
+        with made.client() as client:
+            until(lambda: client.get("/readyz").status_code == 200)
+        roles = made.children()
+        made.process.kill()
+        made.process.wait()
+        until(lambda: not any(process.is_running() for process in roles.values()), 10)
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="a small disk needs root to mount one")
 def test_a_full_disk_closes_the_doors_and_room_opens_them_again(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

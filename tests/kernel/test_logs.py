@@ -19,13 +19,14 @@ def put_back() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "nats", "asyncio", "aiosqlite")}
+    said_where = structlog.get_config()
     yield
     root.handlers = handlers
     root.setLevel(level)
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    structlog.configure(**said_where)
 
 
 def written(settings: Settings, **changes: str) -> list[str]:

@@ -25,6 +25,7 @@ from thap.kernel.places import (
     imports,
     load_locator,
     old_units,
+    parse_polygons,
     polygons,
     read_polygons,
     search,
@@ -343,3 +344,9 @@ def test_one_bad_feature_stops_an_import_unless_skipped(data_dir: Path, tmp_path
 def test_a_point_beyond_the_globe_is_refused() -> None:
     with pytest.raises(InputError, match="±180"):
         run("at", "200", "10")
+
+
+def test_a_file_of_too_many_features_is_refused_before_any_is_looked_at() -> None:
+    body = b'{"type": "FeatureCollection", "features": [' + b",".join([b"{}"] * 20_001) + b"]}"
+    with pytest.raises(InputError, match="20001 features"):
+        parse_polygons(body, "xa.geojson")

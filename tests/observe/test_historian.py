@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,16 @@ async def test_upkeep_goes_on_beside_the_writing(bus: Bus, settings: Settings) -
     assert rows(settings, "SELECT count(*) FROM observations") == [(number * 1000,)]
 
 
+@pytest.fixture
+def informed() -> Iterator[None]:
+    """Log lines of information are not left out."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("informed")
 async def test_a_full_disk_holds_the_writing_and_it_goes_on_by_itself(
     bus: Bus, settings: Settings, tmp_path: Path
 ) -> None:
@@ -291,6 +302,7 @@ async def test_a_full_disk_holds_the_writing_and_it_goes_on_by_itself(
             disk.grow(40)
             await until(lambda: historian.seq == last)
             assert historian.disk_full is False
+            await until(lambda: any("room again" in line["event"] for line in logs))
         assert rows(small, "SELECT count(*) FROM observations") == [(500_000,)]
     said = [line["event"] for line in logs if "room" in line["event"] or "cannot be written" in line["event"]]
     assert said == [

@@ -111,14 +111,17 @@ async def test_positions_arrive_and_rubbish_becomes_dead_letters(device: SimpleN
             _publish(client, "thap/v1/tram/level", b"\xff\xfe rubbish", 1)
             _publish(client, "thap/v1/tram/level", "nan", 1)
             _publish(client, "thap/v1/only-one", "1", 1)
+            _publish(client, "home/kitchen/temp.1", "21.5", 1)
 
         await asyncio.to_thread(send)
-        await _until(lambda: device.intake.counters["mqtt.rejected"] >= 3)
+        await _until(lambda: device.intake.counters["mqtt.rejected"] >= 4)
         await _until(lambda: device.intake.counters["mqtt.accepted"] >= 1)
-    reasons = []
+    letters = []
     async for entries in device.bus.read(DEAD, 0, stop_at_end=True):
-        reasons += [json.loads(entry.payload)["reason"] for entry in entries]
-    assert len(reasons) == 3
+        letters += [json.loads(entry.payload) for entry in entries]
+    reasons = [letter["reason"] for letter in letters]
+    assert len(reasons) == 4
+    assert {"topic": "home/kitchen/temp.1", "payload": "21.5"} in [letter["record"] for letter in letters]
     assert any("neither a number" in reason for reason in reasons)
     assert any("not a finite number" in reason for reason in reasons)
     assert any("topic" in reason for reason in reasons)
@@ -155,7 +158,18 @@ async def test_a_wrong_password_and_a_foreign_topic_are_refused(device: SimpleNa
     assert refused[0].is_failure
     before = await device.bus.last_seq(JOURNAL)
     with _connected(device) as client:
-        client.publish("journal/observation", b"forged", qos=0)
+        for topic in (
+            "journal/observation",
+            "centre/live/alarm",
+            "$JS/API/STREAM/PURGE/JOURNAL",
+            "dead/mqtt",
+            "$SYS/x",
+            "$MQTT/msgs/thap/v1/a/b",
+        ):
+            client.publish(topic, b"forged", qos=0)
+            client.publish(topic, b"forged", qos=1)
         await asyncio.to_thread(_publish, client, "thap/v1/tram/level", "1", 0)
         await _until(lambda: device.intake.counters["mqtt.accepted"])
     assert await device.bus.last_seq(JOURNAL) == before + 1
+    forged = [e.payload async for entries in device.bus.read(DEAD, 0, stop_at_end=True) for e in entries]
+    assert forged == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -99,6 +100,10 @@ async def test_the_list_filters_and_pages(client: httpx.AsyncClient, alarms: Ala
     assert (await client.get(URL, params={"active": "false"})).json()["total"] == 0
 
 
+def cursor(sort: str, value: str | int, number: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, value, number]).encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("params", "where"),
     [
@@ -107,6 +112,9 @@ async def test_the_list_filters_and_pages(client: httpx.AsyncClient, alarms: Ala
         ({"limit": 0}, "query.limit"),
         ({"sort": "colour"}, "query.sort"),
         ({"after": "zz"}, "after"),
+        ({"sort": "source", "after": cursor("source", "a\0b", 1)}, "after"),
+        ({"sort": "source", "after": cursor("source", "a", 2**63)}, "after"),
+        ({"sort": "-changed", "after": cursor("-changed", 2**63, 1)}, "after"),
         ({"active": "maybe"}, "query.active"),
     ],
 )
@@ -172,7 +180,7 @@ async def test_conflicts_and_wrong_bodies_are_told(
         ("1/acknowledge", {"coment": "x"}, 400, "extra"),
         ("1/acknowledge", {"comment": "x" * 2001}, 400, "2000"),
         ("1/comment", {"comment": " "}, 400, "say something"),
-        ("1/comment", {"comment": "a\x00b"}, 400, "pattern"),
+        ("1/comment", {"comment": "a\x00b"}, 400, "character"),
         ("1/shelve", {}, 400, "until when"),
         ("1/shelve", {"for": "8h", "until": 5}, 400, "until when"),
         ("1/shelve", {"for": "soon"}, 400, "length"),

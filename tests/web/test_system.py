@@ -46,9 +46,10 @@ async def test_the_process_says_that_it_lives_to_anybody(stranger: httpx.AsyncCl
     assert (await stranger.get("/healthz")).json() == {"alive": True}
 
 
-async def test_the_centre_is_ready_once_engine_and_history_are(stranger: httpx.AsyncClient, bus: Bus) -> None:
+async def test_the_centre_is_ready_once_its_roles_are(stranger: httpx.AsyncClient, bus: Bus) -> None:
     assert (await ready(stranger, 503))["engine"] == "not heard yet"
     await beat(bus, "history")
+    await beat(bus, "respond")
     await beat(bus, "engine", {"detect": {"seq": 0, "ready": False}})
     deadline = time.monotonic() + 5
     while (why := await ready(stranger, 503))["engine"] == "not heard yet":
@@ -62,6 +63,7 @@ async def test_a_centre_without_its_stream_is_not_ready_and_recovers(
     stranger: httpx.AsyncClient, bus: Bus, nats_server: NatsServer
 ) -> None:
     await beat(bus, "history")
+    await beat(bus, "respond")
     await beat(bus, "engine")
     await ready(stranger, 200)
     nats_server.stop()
@@ -70,6 +72,7 @@ async def test_a_centre_without_its_stream_is_not_ready_and_recovers(
     deadline = time.monotonic() + 10
     while True:
         await beat(bus, "history")
+        await beat(bus, "respond")
         await beat(bus, "engine")
         if (await stranger.get("/readyz")).status_code == 200:
             break
@@ -79,6 +82,7 @@ async def test_a_centre_without_its_stream_is_not_ready_and_recovers(
 
 async def test_a_full_disk_is_told(stranger: httpx.AsyncClient, bus: Bus, centre: Centre) -> None:
     await beat(bus, "history")
+    await beat(bus, "respond")
     await beat(bus, "engine")
     centre.settings.journal.reserve_mib = 10**9
     assert "reserve" in (await ready(stranger, 503))["disk"]

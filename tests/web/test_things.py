@@ -124,7 +124,7 @@ async def test_an_unknown_thing_says_where_to_look(filled: httpx.AsyncClient) ->
         ({"things": [{"name": "a", "lat": "x"}]}, "body.things.0.lat"),
         ({"things": [{"name": "a", "colour": 1}]}, "body.things.0.colour"),
         ({"things": [{"name": "a", "datastreams": [{"name": "b/c"}]}]}, "row 0"),
-        ({"movers": [{"key": "\x00"}]}, "row 0"),
+        ({"movers": [{"key": "\x00"}]}, "body, byte 20"),
         ({"movers": {}}, "body.movers"),
         ([], "body"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import httpx
 
@@ -62,3 +63,17 @@ async def test_wrong_bodies_say_where_they_are_wrong(client: httpx.AsyncClient, 
     assert broken.status_code == 400 and "not valid JSON" in broken.json()["error"]["message"]
     taken = await client.post(URL, json={"name": "local", "scopes": ["read"]})
     assert taken.status_code == 409
+
+
+async def test_a_unit_or_domain_that_does_not_exist_is_refused_with_those_there_are(
+    client: httpx.AsyncClient, desk: Callable[..., Awaitable[httpx.AsyncClient]]
+) -> None:
+    await desk("truc-ban", "operator")  # so that there are units
+    refused = await client.post(URL, json={"name": "bom", "scopes": ["read"], "domain": "watr"})
+    assert refused.status_code == 400
+    assert "did you mean 'water'? known are rice, sand, system, traffic, water" in refused.json()["error"]["hint"]
+    assert (await client.post(URL, json={"name": "bom", "scopes": ["read"], "unit": "khong-co"})).status_code == 404
+    grant = {"role": "viewer", "domain": "watr"}
+    assert (await client.put("/api/v1/people/truc-ban/grants", json=grant)).status_code == 400
+    made = await client.post(URL, json={"name": "bom", "scopes": ["read"], "unit": "29869", "domain": "water"})
+    assert (made.status_code, made.json()["unit"], made.json()["domain"]) == (201, "29869", "water")

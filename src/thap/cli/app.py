@@ -19,18 +19,31 @@ MODULES = (
     "rules",
     "backtest",
     "alarms",
+    "incidents",
+    "tasks",
+    "procedures",
+    "timers",
+    "duty",
+    "notices",
+    "warnings",
+    "reports",
+    "figures",
+    "indicators",
     "things",
     "quarantine",
     "dead_letters",
     "places",
     "demo",
+    "people",
+    "policy",
+    "audit",
     "tokens",
     "watch",
     "doctor",
     "settings",
     "roles",
 )
-_ROLES = ("gateway", "engine", "history")
+_ROLES = ("gateway", "engine", "history", "respond")
 
 
 def build(command: str | None = None) -> typer.Typer:
@@ -49,6 +62,7 @@ def build(command: str | None = None) -> typer.Typer:
         """Keeps a tree of one command a tree."""
 
     wanted = "roles" if command in _ROLES else (command or "").replace("-", "_")
+    wanted = {"units": "people"}.get(wanted, wanted)
     for name in (wanted,) if wanted in MODULES else MODULES:
         importlib.import_module(f"thap.cli.{name}").register(app)
     return app

@@ -132,6 +132,8 @@ def retry(
         console.print(", ".join(f"{count} {name}" for name, count in outcomes.items() if count) or "no letters")
 
     emit({**outcomes, "letters": details}, as_json, text)
+    if outcomes["rejected"] or outcomes["failed"]:
+        raise typer.Exit(1)
 
 
 @letters.command("export")

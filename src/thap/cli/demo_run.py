@@ -14,6 +14,7 @@ import tomlkit
 
 from thap.cli.common import api, api_json, read_run_file
 from thap.cli.demo_doors import Doors
+from thap.cli.demo_people import prepare_people
 from thap.domains.domain import domains
 from thap.domains.score import Segment
 from thap.domains.world import Truth, World
@@ -125,7 +126,7 @@ def _shorter(length: str, speed: float) -> str:
 
 
 def prepare(data: Path, settings: Settings, world: World, speed: float) -> tuple[tuple[str, str], str]:
-    """Register everything, install the rules, and get credentials: (MQTT user and password, API token).
+    """Register everything, people included, install the rules, get credentials: (MQTT user and password, API token).
 
     Raises:
         ThapError: as the API answers.
@@ -153,6 +154,7 @@ def prepare(data: Path, settings: Settings, world: World, speed: float) -> tuple
             for mover in world.movers.values()
         ]
         api_json(client.post("/api/v1/things", json={"things": things, "movers": movers}))
+        prepare_people(client)
         secrets = {}
         for name, kind in (("demo-stations", "mqtt"), ("demo-doors", "api")):
             made = client.post("/api/v1/tokens", json={"name": name, "kind": kind, "scopes": ["write"]})

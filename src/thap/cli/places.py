@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from thap.cli.common import Data, Json, console, emit, run_async, tell_centre
+from thap.kernel.audit import Entry, append_async
 from thap.kernel.clock import iso
 from thap.kernel.errors import InputError
 from thap.kernel.places import (
@@ -220,6 +221,9 @@ async def _import(data: Path | None, source: str, digest: str, wkb: dict[str, by
         await create_tables(records)
         async with records.write() as connection:
             done = await import_polygons(connection, source, digest, wkb)
+            if done is not None:
+                told = {"source": source, "sha256": digest, "outlines": len(wkb)}
+                await append_async(connection, [Entry("local", "places.import", "places", told)])
     finally:
         await records.close()
     await tell_centre(load_settings(data), "places", {"source": source})

@@ -1,4 +1,4 @@
-"""`thap gateway`, `thap engine`, `thap history`: one role in the foreground, as `thap up` starts them all."""
+"""`thap gateway`, `engine`, `history`, `respond`: one role in the foreground, as `thap up` starts them all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import structlog
 import typer
 import uvicorn
@@ -27,6 +29,8 @@ from thap.kernel.tables import load_tables
 __all__ = ["register"]
 
 _log = structlog.get_logger(__name__)
+_ORPHAN_S = 1.0
+"""How long a role may take to end when its supervisor is gone; what it acknowledged is in the journal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,24 +38,39 @@ def register(app: typer.Typer) -> None:
     app.command("gateway", help="Run the doors and the web API (one role of `thap up`).")(gateway)
     app.command("engine", help="Run the detectors (one role of `thap up`).")(engine)
     app.command("history", help="Run the writer of history (one role of `thap up`).")(history)
+    app.command("respond", help="Run incidents, timers and notices (one role of `thap up`).")(respond)
 
 
 def gateway(data: Data = None) -> None:
     """Doors and web API."""
-    _run("gateway", load_settings(data), _gateway)
+    _run("gateway", load_settings(data))
 
 
 def engine(data: Data = None) -> None:
     """Detectors, latest values, alarms."""
-    _run("engine", load_settings(data), _engine)
+    _run("engine", load_settings(data))
 
 
 def history(data: Data = None) -> None:
     """Writer of history, compaction, retention."""
-    _run("history", load_settings(data), _history)
+    _run("history", load_settings(data))
 
 
-def _run(role: str, settings: Settings, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+def respond(data: Data = None) -> None:
+    """Incidents from alarms, timers, notices, feeds."""
+    _run("respond", load_settings(data))
+
+
+def run_forked(role: str, words: list[str], environment: dict[str, str]) -> None:
+    """A role in a process that `thap up` has forked: `words` are the data directory and the supervisor's number."""
+    os.environ.clear()
+    os.environ.update(environment)
+    data, supervisor = words
+    _run(role, load_settings(Path(data)), int(supervisor))
+
+
+def _run(role: str, settings: Settings, supervisor: int = 0) -> None:
+    main = _MAINS[role]
     configure_logs(settings, role)
     load_tables()
 
@@ -59,15 +78,22 @@ def _run(role: str, settings: Settings, main: Callable[[Settings], Coroutine[Any
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            task.cancel()
+            if supervisor and not psutil.pid_exists(supervisor):
+                # The stream server went with the supervisor: waiting for it would only hold port and files.
+                loop.call_later(_ORPHAN_S, os._exit, 1)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, end)
         with contextlib.suppress(asyncio.CancelledError):
-            await main(settings)
+            await main(settings, supervisor or os.getppid())
 
     uvloop.run(until_told())
 
 
-async def _centre_up(settings: Settings, patience_s: float = 60) -> RunFile:
+async def _centre_up(settings: Settings, supervisor: int, patience_s: float = 60) -> RunFile:
     """The addresses of the centre this role belongs to: the supervisor starts roles while it prepares the rest.
 
     Raises:
@@ -77,7 +103,7 @@ async def _centre_up(settings: Settings, patience_s: float = 60) -> RunFile:
     while True:
         try:
             run = read_run_file(settings)
-            if run.pid == os.getppid() or time.monotonic() > deadline:
+            if run.pid == supervisor or time.monotonic() > deadline:
                 return run
         except UnavailableError:
             if time.monotonic() > deadline:
@@ -86,9 +112,9 @@ async def _centre_up(settings: Settings, patience_s: float = 60) -> RunFile:
 
 
 @asynccontextmanager
-async def _open(settings: Settings, role: str) -> AsyncIterator[tuple[Bus, Records]]:
+async def _open(settings: Settings, role: str, supervisor: int) -> AsyncIterator[tuple[Bus, Records]]:
     """The connections a role lives on."""
-    url = settings.journal.url or (await _centre_up(settings)).nats
+    url = settings.journal.url or (await _centre_up(settings, supervisor)).nats
     bus = await Bus.connect(url, f"thap-{role}")
     records = Records.open(settings)
     try:
@@ -144,7 +170,7 @@ class _Server(uvicorn.Server):
             raise
 
 
-async def _gateway(settings: Settings) -> None:
+async def _gateway(settings: Settings, supervisor: int) -> None:
     from thap.observe.doors.ais import AisDoor
     from thap.observe.doors.http import HttpDoor
     from thap.observe.doors.mqtt import MqttDoor
@@ -155,7 +181,7 @@ async def _gateway(settings: Settings) -> None:
     from thap.web.auth import tokens_of
     from thap.web.deps import Centre
 
-    async with _open(settings, "gateway") as (bus, records), Intake(bus, records, settings) as intake:
+    async with _open(settings, "gateway", supervisor) as (bus, records), Intake(bus, records, settings) as intake:
         centre = Centre(settings, records, bus, intake)
         tokens = tokens_of(centre)
         mqtt = MqttDoor(bus, intake)
@@ -180,7 +206,9 @@ async def _gateway(settings: Settings) -> None:
                 access_log=False,
                 timeout_graceful_shutdown=2,
                 backlog=2048,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=65_536,
+                ws_per_message_deflate=False,
                 server_header=False,
             )
         )
@@ -203,14 +231,14 @@ async def _gateway(settings: Settings) -> None:
             await tokens.flush()
 
 
-async def _engine(settings: Settings) -> None:
+async def _engine(settings: Settings, supervisor: int) -> None:
     from thap.detect.engine import Engine
     from thap.detect.records import load_rules
     from thap.detect.rules import Rule
     from thap.domains.domain import domains
     from thap.respond.book import AlarmBook
 
-    async with _open(settings, "engine") as (bus, records):
+    async with _open(settings, "engine", supervisor) as (bus, records):
 
         async def rules() -> list[Rule]:
             async with records.read() as connection:
@@ -223,8 +251,31 @@ async def _engine(settings: Settings) -> None:
             group.create_task(_heartbeat(bus, "engine", stage.stats, lambda: dict(stage.totals)))
 
 
-async def _history(settings: Settings) -> None:
+async def _history(settings: Settings, supervisor: int) -> None:
     from thap.observe.historian import Historian
 
-    async with _open(settings, "history") as (bus, _records):
+    async with _open(settings, "history", supervisor) as (bus, _records):
         await Historian(bus, settings).run()
+
+
+async def _respond(settings: Settings, supervisor: int) -> None:
+    from thap.kernel.store import open_store
+    from thap.respond.parts import Context, Keeper, make_parts
+
+    async with _open(settings, "respond", supervisor) as (bus, records):
+        context = Context(settings, records, bus, open_store(records))
+        keeper = Keeper(make_parts(context))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(keeper.run())
+                group.create_task(_heartbeat(bus, "respond", keeper.stats, lambda: dict(keeper.failures)))
+        finally:
+            await context.store.close()
+
+
+_MAINS: dict[str, Callable[[Settings, int], Coroutine[Any, Any, None]]] = {
+    "gateway": _gateway,
+    "engine": _engine,
+    "history": _history,
+    "respond": _respond,
+}

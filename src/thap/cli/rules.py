@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.cli.backtest import read_text
 from thap.cli.common import Data, Json, console, emit, open_records, run_async, tell_centre
+from thap.detect.arming import armed_detail
 from thap.detect.backtest import watched_by
 from thap.detect.records import Gathered, Listed, StoredRule, gather_rules, put_rule, rule_history, switch_rule
 from thap.detect.rules import Rule
-from thap.detect.ruletext import Problem, bodies_of, examples, parse_rules
+from thap.detect.ruletext import Problem, bodies_of, examples, parse_rules, read_rules
+from thap.kernel.audit import Entry, append_async
 from thap.kernel.clock import VIETNAM, from_us, iso
 from thap.kernel.errors import NotFoundError, RuleError, UnavailableError
 from thap.kernel.settings import Settings, load_settings
@@ -87,15 +89,21 @@ def add(file: File, data: Data = None, as_json: Json = False) -> None:
     bodies = bodies_of(text)
 
     async def write(connection: AsyncConnection) -> list[StoredRule]:
-        return [await put_rule(connection, bodies[rule.name], _who()) for rule in parsed.rules]
+        stored = [await put_rule(connection, bodies[rule.name], _who()) for rule in parsed.rules]
+        return await _noted(connection, "rule.put", stored)
 
     _change(load_settings(data), write, as_json)
 
 
 @rules.command("enable")
-def enable(name: Name, data: Data = None, as_json: Json = False) -> None:
+def enable(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why, where no backtest of it was run; kept in its history.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Put a rule of the records in force."""
-    _switch(load_settings(data), name, True, as_json)
+    _switch(load_settings(data), name, True, as_json, reason)
 
 
 @rules.command("disable")
@@ -181,11 +189,26 @@ def _registry(settings: Settings) -> Registry | None:
         return None
 
 
-def _switch(settings: Settings, name: str, enabled: bool, as_json: bool) -> None:
+def _switch(settings: Settings, name: str, enabled: bool, as_json: bool, reason: str = "") -> None:
     async def write(connection: AsyncConnection) -> list[StoredRule]:
-        return [await switch_rule(settings, connection, name, enabled, _who())]
+        stored = [await switch_rule(settings, connection, name, enabled, _who())]
+        return await _noted(connection, "rule.enable" if enabled else "rule.disable", stored, reason)
 
     _change(settings, write, as_json)
+
+
+async def _noted(
+    connection: AsyncConnection, action: str, stored: list[StoredRule], reason: str = ""
+) -> list[StoredRule]:
+    """The same, written into the audit log in the same transaction."""
+    entries = []
+    for one in stored:
+        told: dict[str, Any] = {"version": one.version, "by": _who()}
+        if one.enabled:
+            told |= await armed_detail(connection, read_rules(one.body, one.name)[0], reason)
+        entries.append(Entry("local", action, f"rule:{one.name}", told))
+    await append_async(connection, entries)
+    return stored
 
 
 def _change(settings: Settings, work: Callable[[AsyncConnection], Awaitable[list[StoredRule]]], as_json: bool) -> None:

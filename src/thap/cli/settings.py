@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from dataclasses import asdict
+from typing import Annotated, Any
 
-import annotated_types
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from rich.markup import escape
 from rich.table import Table
 
 from thap.cli.common import Data, Json, console, emit
 from thap.kernel.settings import Settings, load_settings
+from thap.kernel.settings_info import describe
 
-__all__ = ["SettingInfo", "describe", "markdown", "register"]
-
-
-@dataclass(frozen=True, slots=True)
-class SettingInfo:
-    """One setting."""
-
-    name: str
-    """As in `thap.toml`, sections with dots."""
-    variable: str
-    """Environment variable that sets it."""
-    type: str
-    default: Any
-    bounds: str
-    description: str
-    value: Any
-    """In force for the data directory asked about."""
+__all__ = ["markdown", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,63 +50,6 @@ def settings(
     emit([asdict(info) for info in found], as_json, text)
 
 
-def describe(current: BaseModel, prefix: str = "") -> Iterator[SettingInfo]:
-    """Every setting of a model, sections flattened."""
-    defaults = type(current).model_construct()
-    for name, field in type(current).model_fields.items():
-        value = getattr(current, name)
-        full = f"{prefix}{name}"
-        if isinstance(value, BaseModel):
-            yield from describe(value, f"{full}.")
-            continue
-        variable = "THAP_HOME" if full == "data" else "THAP_" + full.upper().replace(".", "__")
-        yield SettingInfo(
-            full,
-            variable,
-            _type(field.annotation),
-            _plain(getattr(defaults, name)),
-            _bounds(field),
-            field.description or "",
-            _plain(value),
-        )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):  # addresses may hold a password
-        return re.sub(r"(//[^:/@]*):[^@]+@", r"\1:…@", value)
-    return value if isinstance(value, int | float | bool | list | dict | None) else str(value)
-
-
-def _type(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return "text"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    if annotation in names:
-        return names[annotation]
-    if get_origin(annotation) is list:
-        return f"list of {_type(parts[0])}"
-    if get_origin(annotation) is dict:
-        return f"table of {_type(parts[1])}"
-    return _type(parts[0]) if parts else "path"
-
-
-def _bounds(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(get_args(field.annotation))
-    found = []
-    for rule in field.metadata:
-        for kind, sign, name in (
-            (annotated_types.Ge, "≥", "ge"),
-            (annotated_types.Gt, ">", "gt"),
-            (annotated_types.Le, "≤", "le"),
-            (annotated_types.Lt, "<", "lt"),
-        ):
-            if isinstance(rule, kind):
-                found.append(f"{sign} {getattr(rule, name):,}")
-    return ", ".join(found)
-
-
 def _shown(value: Any) -> str:
     if value is None or value == []:
         return "–"
@@ -134,7 +57,7 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return ", ".join(f"{key} {number}" for key, number in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def markdown() -> str:

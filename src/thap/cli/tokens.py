@@ -9,8 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from thap.cli.common import Data, Json, call, console, emit, open_records, read_run_file, run_async
+from thap.domains.known_records import check_domain
+from thap.kernel.audit import Entry, append_async
 from thap.kernel.clock import VIETNAM, from_us, now_us, parse_duration_us
 from thap.kernel.errors import UnavailableError
+from thap.kernel.policy import seed
+from thap.kernel.policy.changing import known_unit
 from thap.kernel.settings import load_settings
 from thap.kernel.tokens import create_token, list_tokens, revoke_token
 
@@ -50,20 +54,18 @@ def create(
         ),
     ] = None,
     expires: Annotated[str | None, typer.Option(help="Length of its life, as 30d; by default until revoked.")] = None,
+    unit: Annotated[str, typer.Option(help="Code of the unit its scopes hold within; by default everywhere.")] = "",
+    domain: Annotated[str, typer.Option(help="Domain its scopes hold within, as sand; by default all.")] = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Make a token. Its secret is shown this once."""
     kind, scopes, patterns = "mqtt" if mqtt else "api", scope or ["write"], things or []
     if _running(data):
-        made = call(
-            "POST",
-            _PATH,
-            data,
-            json={"name": name, "scopes": scopes, "kind": kind, "things": patterns, "expires": expires},
-        )
+        asked = {"name": name, "scopes": scopes, "kind": kind, "things": patterns, "expires": expires}
+        made = call("POST", _PATH, data, json={**asked, "unit": unit, "domain": domain})
     else:
-        made = run_async(lambda: _create(data, name, scopes, kind, patterns, expires))
+        made = run_async(lambda: _create(data, name, scopes, kind, patterns, expires, unit, domain))
 
     def text() -> None:
         console.print(f"secret of [bold]{escape(name)}[/], shown this once:", highlight=False)
@@ -77,15 +79,29 @@ def create(
 
 
 async def _create(
-    data: Any, name: str, scopes: list[str], kind: Any, things: list[str], expires: str | None
+    data: Any, name: str, scopes: list[str], kind: Any, things: list[str], expires: str | None, unit: str, domain: str
 ) -> dict[str, Any]:
     records = open_records(load_settings(data))
     try:
         end = now_us() + parse_duration_us(expires) if expires else None
         async with records.write() as connection:
+            await seed(connection)
+            await check_domain(connection, domain, "--domain")
+            if unit:
+                await known_unit(connection, unit, "--unit")
             token, secret = await create_token(
-                connection, name, scopes, kind=kind, things=things, expires=end, created_by="local"
+                connection,
+                name,
+                scopes,
+                kind=kind,
+                things=things,
+                expires=end,
+                created_by="local",
+                unit=unit,
+                domain=domain,
             )
+            told = {"scopes": sorted(scopes), "unit": unit, "domain": domain, "expires": end}
+            await append_async(connection, [Entry("local", "token.create", f"token:{name}", told)])
     finally:
         await records.close()
     return {**token.as_dict(), "secret": secret}
@@ -104,7 +120,7 @@ def list_(
         items = run_async(lambda: _list(data, revoked))
 
     def text() -> None:
-        table = Table("name", "kind", "may", "things", "expires", "last used", "accepted", "refused")
+        table = Table("name", "kind", "may", "things", "within", "expires", "last used", "accepted", "refused")
         for token in items:
             name = escape(token["name"])
             table.add_row(
@@ -112,6 +128,7 @@ def list_(
                 token["kind"],
                 " ".join(token["scopes"]),
                 escape(" ".join(token["things"]) or "all"),
+                escape(", ".join(one for one in (token["unit"], token["domain"]) if one) or "everywhere"),
                 _time(token["expires"], "never"),
                 _time(token["last_used"], "never"),
                 f"{token['accepted']:,}",
@@ -148,6 +165,8 @@ async def _revoke(data: Any, name: str) -> dict[str, Any]:
     records = open_records(load_settings(data))
     try:
         async with records.write() as connection:
-            return (await revoke_token(connection, name)).as_dict()
+            ended = (await revoke_token(connection, name)).as_dict()
+            await append_async(connection, [Entry("local", "token.revoke", f"token:{name}")])
+            return ended
     finally:
         await records.close()

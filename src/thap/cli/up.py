@@ -20,13 +20,17 @@ import structlog
 import typer
 
 from thap.cli.common import Data, RunFile, console
+from thap.cli.roles import run_forked
+from thap.kernel.accounts import first_administrator, link_path, nobody_can_sign_in
 from thap.kernel.bus import Bus
 from thap.kernel.errors import BusyError, SettingsError, UnavailableError
+from thap.kernel.forking import ForkedChild
 from thap.kernel.logs import configure_logs
 from thap.kernel.nats import free_port
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings, load_settings
-from thap.kernel.supervisor import Supervisor, lock_data_directory, python_child
+from thap.kernel.settings_info import BY_UP
+from thap.kernel.supervisor import Child, Supervisor, lock_data_directory, python_child
 from thap.kernel.tables import create_tables
 from thap.kernel.tokens import mqtt_users
 
@@ -77,8 +81,13 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     configure_logs(settings, "up")
     _pick_ports(settings)
-    os.environ |= _as_environment(settings)
-    children = [python_child(role, role, "--data", str(settings.data)) for role in ("history", "engine", "gateway")]
+    passed_on = _as_environment(settings)
+    os.environ[BY_UP] = ",".join(name for name, value in passed_on.items() if os.environ.get(name) != value)
+    os.environ |= passed_on
+    words = [str(settings.data), str(os.getpid())]
+    children: list[Child] = [
+        ForkedChild(role, words, target=run_forked) for role in ("history", "engine", "gateway", "respond")
+    ]
     demo_child = None
     if demo_options is not None:
         demo_child = python_child("demo", "demo", "run", "--data", str(settings.data), *demo_options)
@@ -94,14 +103,15 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
     supervisor.reload_users = reload_users
     run_path.unlink(missing_ok=True)  # of a centre that was killed
     try:
-        supervisor.start_children()  # they load while the rest is prepared, and wait for the address file
         await create_tables(records)
+        first = await _first_link(records)
         await reload_users()
         await asyncio.to_thread(supervisor.start_nats)
         bus = await Bus.connect(supervisor.url, "thap-up")
         await bus.ensure_streams(settings.journal)
         await bus.close()
         run = _write_run_file(settings, supervisor, run_path)
+        supervisor.start_children()  # not sooner: what they are forked from was loading meanwhile, on the other core
         watching = asyncio.create_task(supervisor.watch())
         stopping = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_wait_ready(run, supervisor))
@@ -109,7 +119,7 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         if not stop.is_set():
             if ready.done():
                 ready.result()
-                _greet(settings, run, time.monotonic() - began)
+                _greet(settings, run, time.monotonic() - began, first)
             if demo_child is not None:
                 supervisor.children["demo"] = demo_child
                 supervisor.start_children()
@@ -223,13 +233,26 @@ async def _wait_ready(run: RunFile, supervisor: Supervisor, patience_s: float = 
     raise UnavailableError(f"the centre did not become ready: {said}", hint="its log above says why")
 
 
-def _greet(settings: Settings, run: RunFile, seconds: float) -> None:
+async def _first_link(records: Records) -> str | None:
+    """The path of the first administrator's link where there is nobody yet; "" where nobody has used theirs."""
+    if secret := await first_administrator(records):
+        return link_path(secret)
+    async with records.read() as connection:
+        return "" if await nobody_can_sign_in(connection) else None
+
+
+def _greet(settings: Settings, run: RunFile, seconds: float, first: str | None) -> None:
     # Plain lines: whoever copies the link, or reads it from a log, gets it whole.
     lines = [
         f"Tháp is ready after {seconds:.1f} s",
         f"  open   {run.http}/?key={run.token}",
         f"  API    {run.http}/api/v1",
     ]
+    if first:
+        lines.append(f"  first  {(settings.sign_in.public_url or run.http).rstrip('/')}{first}")
+        lines.append("         (once, within 24 hours: sets the password of `administrator`)")
+    elif first is not None:
+        lines.append("  first  nobody can sign in yet; `thap people link administrator` makes a link")
     if run.mqtt:
         lines.append(f"  MQTT   {run.mqtt}   (`thap tokens create NAME --mqtt` makes an account)")
     if run.ais_tcp:

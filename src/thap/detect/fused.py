@@ -150,7 +150,7 @@ class Fused(ABC):
 
     def expire(self, cell: int, time: int) -> int:
         """The demand once the time that `expiry` named has come."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} named no time to be looked at again")
 
     def values(self, groups: Groups, row: Index, seat: Index) -> npt.NDArray[Any]:
         """What rows mean at seats, as numbers."""

@@ -148,7 +148,9 @@ async def rule_history(connection: AsyncConnection, name: str) -> list[Version]:
     return found
 
 
-async def put_rule(connection: AsyncConnection, body: str, who: str, *, expected: int | None = None) -> StoredRule:
+async def put_rule(
+    connection: AsyncConnection, body: str, who: str, *, expected: int | None = None, enabled: bool | None = None
+) -> StoredRule:
     """Keep a rule, as a new one or as a new version of what has its name.
 
     Args:
@@ -156,6 +158,7 @@ async def put_rule(connection: AsyncConnection, body: str, who: str, *, expected
         body: TOML with one `[[rule]]`.
         who: changed it.
         expected: version that the caller has seen, 0 for none; None overwrites whatever there is.
+        enabled: whether it shall be in force; None: as the body says.
 
     Raises:
         RuleError: the body is not one sound rule.
@@ -164,7 +167,8 @@ async def put_rule(connection: AsyncConnection, body: str, who: str, *, expected
     found = read_rules(body, "rule")
     if len(found) != 1:
         raise RuleError(f"there are {len(found)} rules in it", where="rule", hint="give one [[rule]] at a time")
-    return await _write(connection, found[0].name, who, expected, body.strip() + "\n", found[0].enabled)
+    armed = found[0].enabled if enabled is None else enabled
+    return await _write(connection, found[0].name, who, expected, body.strip() + "\n", armed)
 
 
 async def set_enabled(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from thap.detect.areas import Area
@@ -96,15 +96,27 @@ def _ages(value: Any) -> Any:
     return {"": _positive(value)}
 
 
-Duration = Annotated[int, BeforeValidator(_duration)]
-Span = Annotated[int, BeforeValidator(_positive)]
-Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
+def _as(**schema: Any) -> WithJsonSchema:
+    """How a value is written, for `ruleschema`; `format` is a word that forms know."""
+    return WithJsonSchema(schema)
+
+
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+Duration = Annotated[int, BeforeValidator(_duration), _as(type="string", format="duration")]
+Span = Annotated[int, BeforeValidator(_positive), _as(type="string", format="span")]
+Globs = Annotated[tuple[str, ...], BeforeValidator(_globs), _as(anyOf=[{"type": "string"}, _TEXTS], format="patterns")]
 Listed = BeforeValidator(_listed)
-Pair = Annotated[tuple[FiniteFloat, FiniteFloat], Listed]
-SeverityName = Annotated[Severity, BeforeValidator(_severity)]
-Condition = Annotated[Expression, BeforeValidator(_expression)]
-Areas = Annotated[tuple[Area, ...], BeforeValidator(_areas)]
-Ages = Annotated[dict[str, int], BeforeValidator(_ages)]
+Pair = Annotated[
+    tuple[FiniteFloat, FiniteFloat],
+    Listed,
+    _as(type="array", items={"type": "number"}, minItems=2, maxItems=2, format="pair"),
+]
+SeverityName = Annotated[
+    Severity, BeforeValidator(_severity), _as(type="string", enum=[s.name.lower() for s in Severity], format="severity")
+]
+Condition = Annotated[Expression, BeforeValidator(_expression), _as(type="string", format="condition")]
+Areas = Annotated[tuple[Area, ...], BeforeValidator(_areas), _as(format="areas")]
+Ages = Annotated[dict[str, int], BeforeValidator(_ages), _as(format="ages")]
 Word = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """Text, which may be written as a whole number."""
 

@@ -8,6 +8,7 @@ A package of its own adds one by an entry point of the group `thap.domains` that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,10 +25,38 @@ from thap.kernel.errors import NotFoundError, SettingsError
 if TYPE_CHECKING:
     from thap.domains.world import World
 
-__all__ = ["Domain", "domain", "domains"]
+__all__ = ["Domain", "Layer", "domain", "domains"]
 
 GROUP = "thap.domains"
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Something a domain shows on the map, to be turned on and off: areas, lines or points that rarely change."""
+
+    name: str
+    """Unique in the domain: lower-case letters, digits and `_`, at most 32."""
+    title: dict[str, str]
+    """By language: `vi` and `en`."""
+    features: Callable[[], dict[str, Any]] | None = None
+    """Gives a GeoJSON FeatureCollection, WGS 84; a feature's property `title` is shown. Called off the event loop."""
+    rules: tuple[str, ...] = ()
+    """Instead of `features`: the areas of these geofence rules, as they are in force when the map asks."""
+    colour: str = ""
+    """As #c08a3e; the console chooses one where this is empty."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", self.name):
+            raise SettingsError(
+                f"{self.name!r} is not a name for a layer", hint="use lower-case letters, digits and _, at most 32"
+            )
+        if not {"vi", "en"} <= self.title.keys():
+            raise SettingsError(f"layer {self.name}: its title needs `vi` and `en`")
+        if (self.features is None) == (not self.rules):
+            raise SettingsError(f"layer {self.name}: give either `features` or `rules`")
+        if self.colour and not re.fullmatch(r"#[0-9a-f]{6}", self.colour):
+            raise SettingsError(f"layer {self.name}: {self.colour!r} is not a colour", hint="write it as #c08a3e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +75,14 @@ class Domain:
     """Adds its stations, movers and planted events to a demo world."""
     detectors: tuple[type[Detector], ...] = ()
     """Detectors of its own, beside the general ones its rules use."""
-    indicators: tuple[Any, ...] = ()
-    """Its indicators."""
+    indicators: str = ""
+    """Its indicators, as `package.indicators:INDICATORS`; named, so that only who counts them imports them."""
     api: str = ""
     """Its routes, as `package.module:router`; named, not imported, for domains do not know the web."""
     tables: tuple[str, ...] = field(default=())
     """Modules that declare its tables."""
+    layers: tuple[Layer, ...] = ()
+    """What it shows on the map."""
 
     def __post_init__(self) -> None:
         if not (self.name.isascii() and self.name.isalpha() and self.name.islower() and len(self.name) <= 32):

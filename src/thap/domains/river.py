@@ -5,10 +5,12 @@ Drawn by hand along the middle of the river to about one kilometre: good for a s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LENGTH_KM", "along", "km_of", "reach"]
+__all__ = ["LENGTH_KM", "along", "course", "km_of", "reach"]
 
 Doubles = npt.NDArray[np.float64]
 
@@ -53,6 +55,15 @@ _KM = np.array([111.32 * np.cos(np.radians(10.5)), 110.6])
 _STEPS = np.hypot(*(np.diff(_COURSE, axis=0) * _KM).T)
 _AT = np.concatenate([[0.0], np.cumsum(_STEPS)])
 LENGTH_KM = float(_AT[-1])
+
+
+def course() -> dict[str, Any]:
+    """The middle of the river as a GeoJSON FeatureCollection, for maps."""
+    line = {"type": "LineString", "coordinates": [[round(lon, 4), round(lat, 4)] for lon, lat in _COURSE.tolist()]}
+    return {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "properties": {"title": "Sông Tiền"}, "geometry": line}],
+    }
 
 
 def along(km: npt.ArrayLike, right_m: npt.ArrayLike = 0.0) -> tuple[Doubles, Doubles]:

@@ -14,11 +14,13 @@ import shapely.geometry
 from thap.kernel.errors import InputError, ThapError
 from thap.kernel.units import Commune, communes, fold
 
-__all__ = ["Fault", "Polygons", "read_polygons"]
+__all__ = ["Fault", "Polygons", "parse_polygons", "read_polygons"]
 
 CODE_FIELDS = ("code", "ma", "ma_xa", "maxa", "ma_dvhc", "wardcode", "ward_code", "id")
 NAME_FIELDS = ("fullname", "full_name", "ten_day_du", "name", "ten", "ten_xa", "tenxa", "ward", "ten_dvhc")
 _LIMIT = 256 * 1024 * 1024
+_MOST = 20_000
+"""Features: a country has some ten thousand communes."""
 _VIETNAM = (101.0, 7.0, 118.0, 24.0)
 
 
@@ -52,14 +54,10 @@ class Polygons:
 
 
 def read_polygons(path: Path) -> Polygons:
-    """Read a GeoJSON FeatureCollection of commune polygons in WGS 84.
-
-    A feature is matched by its code (one of the properties `code`, `ma_xa`, …, or its `id`), then by its
-    name (`fullName`, `name`, `ten`, …), diacritics optional as long as one commune alone is meant.
+    """Read a file as `parse_polygons` does.
 
     Raises:
-        InputError: the file cannot be read, is not JSON (with line and column), or is no FeatureCollection.
-            What is wrong with one feature is not raised but listed in `faults`.
+        InputError: the file cannot be read, or is none that `parse_polygons` takes.
     """
     try:
         size = path.stat().st_size
@@ -70,15 +68,41 @@ def read_polygons(path: Path) -> Polygons:
         body = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return parse_polygons(body, str(path))
+
+
+def parse_polygons(body: bytes, where: str) -> Polygons:
+    """Read a GeoJSON FeatureCollection of commune polygons in WGS 84.
+
+    A feature is matched by its code (one of the properties `code`, `ma_xa`, …, or its `id`), then by its
+    name (`fullName`, `name`, `ten`, …), diacritics optional as long as one commune alone is meant.
+
+    Args:
+        where: what the text is called in errors.
+
+    Raises:
+        InputError: it is not JSON (with line and column), is no FeatureCollection, or is larger than 256 MiB or than
+            20,000 features. What is wrong with one feature is not raised but listed in `faults`.
+    """
+    if len(body) > _LIMIT:
+        raise InputError(
+            f"{len(body) >> 20} MiB is too large for commune polygons", where=where, hint="simplify it to about 10 m"
+        )
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg}", where=f"{path} line {error.lineno} column {error.colno}") from None
+        raise InputError(f"not JSON: {error.msg}", where=f"{where} line {error.lineno} column {error.colno}") from None
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or document.get("type") != "FeatureCollection":
-        raise InputError("not a GeoJSON FeatureCollection", where=str(path))
+        raise InputError("not a GeoJSON FeatureCollection", where=where)
     if not features:
-        raise InputError("it has no features", where=str(path))
+        raise InputError("it has no features", where=where)
+    if len(features) > _MOST:
+        raise InputError(
+            f"{len(features)} features are more than the {_MOST} that are taken at once",
+            where=where,
+            hint="leave out those that are no communes of the province",
+        )
     result = Polygons(hashlib.sha256(body).hexdigest())
     taken: dict[str, int] = {}
     for index, feature in enumerate(features):

@@ -25,6 +25,19 @@ __all__ = ["MqttUser", "NatsServer", "find_nats_server", "free_port"]
 INTERNAL_USER = "thap"
 
 
+_INTERNAL = (
+    *(f"{name}.>" for name in ("centre", "journal", "quarantine", "dead", "marks")),
+    *(f"{name}.>" for name in ("$JS", "$SYS", "$MQTT", "$KV", "$O", "$OBJ", "$G", "$NRG", "$SRV", "_INBOX", "_R_")),
+)
+"""Subjects of the centre and of the stream server itself, which no device may publish on."""
+
+
+def _may_publish(subjects: list[str]) -> object:
+    """The stream server acknowledges what an account may not publish, and drops it. So one that is not narrowed to
+    its things may publish on any topic: what does not belong becomes a dead letter, with its content."""
+    return {"allow": [">"], "deny": list(_INTERNAL)} if subjects == ["thap.v1.>"] else subjects
+
+
 @dataclass(frozen=True, slots=True)
 class MqttUser:
     """A device account of the MQTT door: the password is kept as a bcrypt hash only."""
@@ -134,7 +147,7 @@ class NatsServer:
                 {
                     "user": name,
                     "password": hashed.replace("$2b$", "$2a$", 1),
-                    "permissions": {"publish": publish, "subscribe": {"deny": [">"]}},
+                    "permissions": {"publish": _may_publish(publish), "subscribe": {"deny": [">"]}},
                 }
                 for name, hashed, publish in json.loads(self._users.read_text())
             ]
@@ -167,7 +180,7 @@ class NatsServer:
         """
         if not self.port:
             self.prepare()
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [find_nats_server(), "-c", str(self._config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -177,7 +190,7 @@ class NatsServer:
         )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 raise UnavailableError(f"nats-server ended: {self._last_words()}", where=str(self._log))
             with socket.socket() as probe:
                 probe.settimeout(0.5)

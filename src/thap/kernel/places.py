@@ -6,7 +6,7 @@ outlines), `places_records` (keeping them).
 
 from __future__ import annotations
 
-from thap.kernel.geojson import Fault, Polygons, read_polygons
+from thap.kernel.geojson import Fault, Polygons, parse_polygons, read_polygons
 from thap.kernel.grid import Locator
 from thap.kernel.places_records import (
     Imported,
@@ -34,6 +34,7 @@ __all__ = [
     "imports",
     "load_locator",
     "old_units",
+    "parse_polygons",
     "polygons",
     "polygons_version",
     "read_polygons",

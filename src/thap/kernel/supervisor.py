@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import msgspec
 import structlog
@@ -28,7 +28,7 @@ from thap.kernel.nats import NatsServer
 from thap.kernel.process import die_with_parent
 from thap.kernel.settings import Settings
 
-__all__ = ["Child", "Supervisor", "lock_data_directory", "python_child"]
+__all__ = ["Child", "Process", "Supervisor", "lock_data_directory", "python_child"]
 
 _log = structlog.get_logger(__name__)
 _ACCOUNTS_S = 60.0
@@ -61,13 +61,28 @@ def lock_data_directory(settings: Settings) -> IO[str]:
     return file
 
 
+class Process(Protocol):
+    """What the supervisor needs of a process; as in `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Child:
     """One role in a process of its own."""
 
     role: str
     command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started: float = 0.0
     restarts: int = 0
     heard: float = 0.0
@@ -120,6 +135,8 @@ class Supervisor:
         self.reload_users = reload_users
         """Called when the accounts of the MQTT door changed."""
         self._stopping = False
+        self._nats_turn = asyncio.Lock()
+        """Held while the stream server is started anew or stopped for good: not both at once."""
         self._nats_restarts = 0
         self._nats_started = 0.0
         self._announced = 0.0
@@ -153,8 +170,7 @@ class Supervisor:
         if self.reload_users is not None:
             await bus.listen("centre.live.tokens", self._tokens_changed)
         accounts_at = time.monotonic()
-        while not self._stopping:
-            await asyncio.sleep(0.2)
+        while not await self._stops():
             if self._room_again:
                 # What the stream server could not write it may refuse for ever: begin it anew.
                 self._room_again = False
@@ -172,6 +188,11 @@ class Supervisor:
             for child in self.children.values():
                 self._look_after(child)
             self._announce_self(bus)
+
+    async def _stops(self) -> bool:
+        """Whether to stop, a moment later: what has ended by then was told to."""
+        await asyncio.sleep(0.2)
+        return self._stopping
 
     def _announce_self(self, bus: Bus) -> None:
         """The supervisor's own heartbeat: what it restarted."""
@@ -222,14 +243,19 @@ class Supervisor:
         self._nats_restarts += 1
         if time.monotonic() - self._nats_started < 5:
             await asyncio.sleep(1)  # it does not stay up: do not spin
-        _log.error("nats-server ended: starting it again", restarts=self._nats_restarts)
-        try:
-            await asyncio.to_thread(self.start_nats)
-        except ThapError as error:
-            _log.error("nats-server does not start", reason=str(error))
-            self._nats_started = time.monotonic()
+        async with self._nats_turn:
+            if self._stopping:
+                return
+            _log.error("nats-server ended: starting it again", restarts=self._nats_restarts)
+            try:
+                await asyncio.to_thread(self.start_nats)
+            except ThapError as error:
+                _log.error("nats-server does not start", reason=str(error))
+                self._nats_started = time.monotonic()
 
     def _look_after(self, child: Child) -> None:
+        if self._stopping:
+            return
         status = child.ended()
         now = time.monotonic()
         if status is not None:
@@ -271,7 +297,8 @@ class Supervisor:
                 child.process.wait()
         if self.bus is not None:
             await self.bus.close()
-        await asyncio.to_thread(self.nats.stop)
+        async with self._nats_turn:
+            await asyncio.to_thread(self.nats.stop)
 
 
 def python_child(role: str, *arguments: str) -> Child:

@@ -6,7 +6,6 @@ The packages that own tables are named here as text: the kernel stands below the
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 
 from alembic import command
@@ -23,14 +22,28 @@ OWNERS = (
     "thap.observe.registry",
     "thap.detect.records",
     "thap.respond.records",
+    "thap.kernel.policy.records",
+    "thap.kernel.audit",
+    "thap.kernel.once",
+    "thap.kernel.accounts",
+    "thap.kernel.sessions",
+    "thap.respond.incidents.records",
+    "thap.respond.incidents.attachments",
+    "thap.respond.timers_records",
+    "thap.respond.procedures.records",
+    "thap.respond.duty.records",
+    "thap.respond.escalation.records",
+    "thap.respond.notify.records",
+    "thap.respond.warnings.records",
+    "thap.services.reports.records",
+    "thap.measure.indicators.records",
 )
 
 
 def load_tables() -> None:
     """Import every module that declares tables, so that `metadata` knows them all."""
     for name in OWNERS:
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
+        importlib.import_module(name)
 
 
 def alembic_config(connection: Connection) -> Config:

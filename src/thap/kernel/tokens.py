@@ -82,6 +82,8 @@ tokens = sa.Table(
     sa.Column("requests", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("accepted", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("refused", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unit", sa.String(32), nullable=False, server_default=""),  # its scopes hold within; '' everywhere
+    sa.Column("domain", sa.String(32), nullable=False, server_default=""),
 )
 # A revoked token stays listed, and its name may be given again.
 sa.Index(
@@ -120,6 +122,10 @@ class Token:
     refused: int = 0
     """Records refused."""
     digest: bytes = field(default=b"", repr=False)
+    unit: str = ""
+    """Unit within which its scopes hold; '' everywhere."""
+    domain: str = ""
+    """Domain within which its scopes hold; '' in all."""
 
     def may_write(self, key: str) -> bool:
         """Whether it may send records of this datastream (`thing/name`) or mover."""
@@ -139,6 +145,8 @@ class Token:
             "kind": self.kind,
             "scopes": sorted(self.scopes),
             "things": list(self.things),
+            "unit": self.unit,
+            "domain": self.domain,
             "created": self.created,
             "created_by": self.created_by,
             "expires": self.expires,
@@ -194,6 +202,17 @@ def _check_request(name: str, kind: str, scopes: frozenset[str], things: tuple[s
         raise InputError("it would have expired already", where="expires")
 
 
+def _check_limits(scopes: frozenset[str], unit: str, domain: str) -> None:
+    if len(unit) > 32 or len(domain) > 32:
+        raise InputError("a unit or domain has at most 32 characters", where="unit")
+    if (unit or domain) and "admin" in scopes:
+        raise InputError(
+            "an administrator's token cannot be limited to a unit or domain",
+            where="scopes",
+            hint="give it the scope operate or read",
+        )
+
+
 async def create_token(
     connection: AsyncConnection,
     name: str,
@@ -203,6 +222,8 @@ async def create_token(
     things: Iterable[str] = (),
     expires: int | None = None,
     created_by: str = "",
+    unit: str = "",
+    domain: str = "",
 ) -> tuple[Token, str]:
     """Make a token; returns it with its secret, which is never shown again.
 
@@ -214,6 +235,8 @@ async def create_token(
         things: patterns of what it may write; whole names for an MQTT account.
         expires: moment, µs; None never.
         created_by: name of the caller's token.
+        unit: code of the unit within which the scopes hold; '' everywhere.
+        domain: the domain within which they hold; '' in all.
 
     Raises:
         InputError: an argument does not hold.
@@ -221,6 +244,7 @@ async def create_token(
     """
     grant, patterns = granted(scopes), tuple(things)
     _check_request(name, kind, grant, patterns, expires)
+    _check_limits(grant, unit, domain)
     secret = secrets.token_urlsafe(32)
     kept = bcrypt.hashpw(secret.encode(), bcrypt.gensalt(4)).decode() if kind == "mqtt" else _digest(secret).hex()
     stamp = now_us()
@@ -235,13 +259,16 @@ async def create_token(
                 created=stamp,
                 created_by=created_by,
                 expires=expires,
+                unit=unit,
+                domain=domain,
             )
         )
     except IntegrityError:
         raise ConflictError(
             f"a token named {name!r} exists", where="name", hint="revoke it first or choose another name"
         ) from None
-    return Token(name, kind, grant, patterns, stamp, created_by, expires), secret
+    made = Token(name, kind, grant, patterns, stamp, created_by, expires, unit=unit, domain=domain)
+    return made, secret
 
 
 async def revoke_token(connection: AsyncConnection, name: str) -> Token:
@@ -306,6 +333,8 @@ def _token(row: Any) -> Token:
         row["accepted"],
         row["refused"],
         digest,
+        row["unit"],
+        row["domain"],
     )
 
 

@@ -243,7 +243,14 @@ class DataFile:
         self._text.seek(0)
         first = next(self._decoded(), "")
         self.delimiter = max(",;\t|", key=first.count)
-        names = next(csv.reader([first], delimiter=self.delimiter), [])
+        try:
+            names = next(csv.reader([first], delimiter=self.delimiter), [])
+        except csv.Error as error:
+            raise InputError(
+                f"the first line cannot be read: {error}",
+                where=f"{self.path}, line 1",
+                hint="CSV, Parquet, NDJSON and NMEA logs are read, packed with gzip or not",
+            ) from None
         columns = [name.strip() for name in names]
         where = f"{self.path}, line 1"
         if b"\0" in head[:4096] or (len(columns) < 2 and not first.strip().isprintable()):

@@ -46,6 +46,7 @@ _log = structlog.get_logger(__name__)
 Raw = Callable[[int], Any]
 """Gives record `i` as it was sent (JSON-able), for the dead-letter and quarantine streams."""
 
+_TELL_S = 0.3
 _GATHER_S = 0.002
 _BLOCK_ROWS = 20_000
 _IN_FLIGHT = 4
@@ -134,6 +135,7 @@ class Intake:
         self._sending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._admitting = asyncio.Lock()
+        self._to_tell = False
         self.disk_full = False
         self.counters: Counter[str] = Counter()
         """`<door>.<what>` → how often: accepted, rejected, quarantined and what doors count themselves."""
@@ -374,6 +376,17 @@ class Intake:
             )
         async with self._records.write() as connection:
             await note_quarantined(connection, str(kind), door, kept, now)
+        if not self._to_tell:
+            self._to_tell = True
+            task = asyncio.create_task(self._tell_waiting())
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _tell_waiting(self) -> None:
+        """Say that names wait, a few times a second at most; which ones is for those to read who may."""
+        await asyncio.sleep(_TELL_S)
+        self._to_tell = False
+        await self._bus.announce("centre.live.quarantine", {})
 
     async def _append(self, kind: Kind, columns: tuple[npt.NDArray[Any], ...]) -> None:
         """Into the next block; returns once it is durable."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.kernel.clock import now_us
-from thap.kernel.errors import InputError
+from thap.kernel.errors import InputError, NotFoundError
+from thap.kernel.policy.records import grants
 from thap.kernel.records import metadata
 
 __all__ = [
     "DatastreamInfo",
     "MoverInfo",
     "Registry",
+    "check_restrictable",
     "datastreams",
     "load_numbers",
     "load_registry",
@@ -178,6 +181,31 @@ async def numbers_of(connection: AsyncConnection, kind: str, keys: list[str]) ->
         )
         found.update({row.key: row.id for row in rows.all()})
     return found
+
+
+async def check_restrictable(connection: AsyncConnection, kind: str, ref: str, domains: Collection[str] = ()) -> None:
+    """See that what shall be restricted is there: a name mistyped would hide nothing. Units are looked up by policy.
+
+    Args:
+        connection: to the records.
+        kind: thing (or mover), domain, unit.
+        ref: its name.
+        domains: those known whether or not anything is of them yet; those of things, movers and grants are, too.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if kind == "unit" or (kind == "domain" and ref in domains):
+        return
+    of_thing = (things.c.name, movers.c.key)
+    of_domain = (things.c.domain, movers.c.domain, grants.c.domain)
+    for column in of_thing if kind == "thing" else of_domain:
+        if await connection.scalar(sa.select(column).where(column == ref).limit(1)) is not None:
+            return
+    what, hint = "thing or mover", "register it first; names are told apart by capital letters, too"
+    if kind == "domain":
+        what, hint = "domain", f"known are {', '.join(sorted(domains))} and those of things, movers and roles given"
+    raise NotFoundError(f"there is no {what} {ref[:64]!r}", where="ref", hint=hint)
 
 
 def _insert(connection: AsyncConnection, table: sa.Table) -> Any:

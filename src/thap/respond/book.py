@@ -12,16 +12,18 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
+from sqlalchemy import ColumnElement
 
 from thap.detect.detector import Action, Change
+from thap.kernel import audit
 from thap.kernel.clock import iso, now_us
 from thap.kernel.errors import ConflictError, InputError, NotFoundError
 from thap.kernel.records import Records
+from thap.kernel.store import Store, Transaction, open_store
 from thap.respond import records as rows_of
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmPage, AlarmSort, EventFilter, Refused
 from thap.respond.isa_18_2 import AlarmAction, Event, Isa182, LifeCycle, Refusal, State, Step
 from thap.respond.records import AlarmRows
-from thap.respond.store import Store, Transaction, open_store
 from thap.respond.writing import Row, Writing, blank_row, judge, repeated_by_timers, standing
 
 __all__ = ["ENGINE", "AlarmBook"]
@@ -151,6 +153,7 @@ class AlarmBook:
         def work(tx: Transaction) -> tuple[list[AlarmEvent], list[Refused]]:
             rows, recorded = AlarmRows(tx), now_us()
             writing, refused = Writing(rows, recorded, self._life), []
+            entries: list[audit.Entry] = []
             for alarm_id in sorted(set(alarm_ids)):
                 alarm = rows.by_id(alarm_id)
                 step = (
@@ -162,6 +165,8 @@ class AlarmBook:
                     refused.append(Refused(alarm=alarm_id, reason=step.reason if isinstance(step, Refusal) else ""))
                     continue
                 writing.step(alarm, step, recorded, by=by, comment=comment or "")
+                entries.append(audit.Entry(by, "alarm.acknowledge", f"alarm:{alarm_id}"))
+            audit.append(tx, entries)
             return writing.finish(), refused
 
         return await self._store.transact(work)
@@ -232,6 +237,7 @@ class AlarmBook:
                 raise ConflictError(_refused(rows, alarm, step.reason), where=f"alarm {alarm_id}")
             writing = Writing(rows, recorded, self._life)
             writing.step(alarm, step, recorded, by=by, comment=comment or "")
+            audit.append(tx, [audit.Entry(by, f"alarm.{action}", f"alarm:{alarm_id}")])
             return writing.finish()[0]
 
         return await self._store.transact(work)
@@ -276,6 +282,7 @@ class AlarmBook:
         sort: AlarmSort = "-raised",
         limit: int = 100,
         after: str | None = None,
+        within: ColumnElement[bool] | None = None,
     ) -> AlarmPage:
         """A page of alarms in an order that does not shift while others are raised.
 
@@ -284,6 +291,7 @@ class AlarmBook:
             sort: by which column, `-` for descending; equal ones by number.
             limit: how many, 1 to 1,000.
             after: `next` of the page before, with the same sort.
+            within: what the caller may see; total and pages are of that only. None for all.
 
         Raises:
             InputError: sort, limit or `after` is not one.
@@ -296,7 +304,7 @@ class AlarmBook:
             raise InputError("a page has 1 to 1000 alarms", where="limit")
         position = None if after is None else _position(after, sort)
         async with self._records.read() as connection:
-            alarms, total = await rows_of.list_alarms(connection, chosen, sort, limit + 1, position)
+            alarms, total = await rows_of.list_alarms(connection, chosen, sort, limit + 1, position, within)
         more = len(alarms) > limit
         alarms = alarms[:limit]
         return AlarmPage(items=alarms, total=total, next=_cursor(alarms[-1], sort) if more else None)
@@ -353,4 +361,7 @@ def _position(cursor: str, sort: AlarmSort) -> tuple[Any, int]:
         raise InputError(
             f"this page was sorted by {made_for}, not by {sort}", where="after", hint="keep the order from page to page"
         )
+    numbers = [alarm_id] if isinstance(value, str) else [alarm_id, value]
+    if any(abs(number) >= 2**63 for number in numbers) or (isinstance(value, str) and "\0" in value):
+        raise InputError("this is not where a page ended", where="after", hint="give `next` of the page before")
     return value, alarm_id

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from sqlalchemy import ColumnElement
 
 from thap.kernel.clock import HOUR_US, MINUTE_US, SECOND_US, now_us
 from thap.kernel.errors import InputError
@@ -133,6 +134,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     flood_share: Figure
     """Share of periods in flood."""
     floods: list[Flood]
+    rates: list[tuple[int, int]]
+    """Begin (µs) and annunciations of each period that had any, in order."""
     chattering: Figure
     """Alarms that chatter; rows are the raises."""
     fleeting: Figure
@@ -215,6 +218,7 @@ def assess(
         busy_share=_figure(len(crowded) / count, limits.flood_share, [row for i in crowded for row in periods[i]]),
         flood_share=_figure(flooded / count, limits.flood_share, [row for flood in floods for row in flood.rows]),
         floods=[msgspec.structs.replace(flood, rows=flood.rows[:SHOWN]) for flood in floods],
+        rates=[(since + index * limits.period_us, len(rows)) for index, rows in sorted(periods.items())],
         chattering=_figure(len(chatter), 0, sorted(row for rows in chatter.values() for row in rows)),
         fleeting=_figure(len(fleeting), 0, fleeting),
         stale=_figure(len(stale), limits.stale_acceptable - 1, stale, of="alarms"),
@@ -296,9 +300,16 @@ def _priorities(called: Sequence[Moment], limits: Limits) -> dict[str, Figure]:
 
 
 async def read_figures(
-    records: Records, since: int, until: int | None = None, *, limits: Limits | None = None, domain: str = ""
+    records: Records,
+    since: int,
+    until: int | None = None,
+    *,
+    limits: Limits | None = None,
+    domain: str = "",
+    within: ColumnElement[bool] | None = None,
 ) -> Figures:
-    """The figures of a centre from `since` until `until` (µs; by default now), of one domain or of all.
+    """The figures of a centre from `since` until `until` (µs; by default now), of one domain or of all; with
+    `within`, of the alarms that meet it.
 
     Raises:
         InputError: the time is empty or too long, or a limit is out of bounds.
@@ -309,7 +320,7 @@ async def read_figures(
     now = now_us()
     end = now if until is None else until
     async with records.read() as connection:
-        rows: list[tuple[Any, ...]] = await figures_rows(connection, since, end, domain)
-        stale = await stale_rows(connection, now - chosen.stale_us, domain)
+        rows: list[tuple[Any, ...]] = await figures_rows(connection, since, end, domain, within)
+        stale = await stale_rows(connection, now - chosen.stale_us, domain, within)
         names = await alarm_keys(connection, _most(Counter(row[1] for row in rows if row[3]), chosen.top))
     return await asyncio.to_thread(lambda: assess([Moment(*row) for row in rows], stale, since, end, chosen, names))

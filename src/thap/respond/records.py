@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.kernel.records import metadata
+from thap.kernel.store import Transaction
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmSort, EventFilter
-from thap.respond.store import Transaction
 
 __all__ = [
     "AlarmRows",
@@ -26,13 +26,18 @@ __all__ = [
     "alarm_keys",
     "alarm_transitions",
     "alarms",
+    "alarms_seen_as",
     "events_after",
     "figures_rows",
     "last_event",
     "life_of",
     "list_alarms",
+    "numbers_within",
     "offsets",
+    "raise_counts",
+    "raised_between",
     "read_offset",
+    "rows_behind",
     "shelves_end",
     "stale_rows",
 ]
@@ -299,10 +304,16 @@ def _where(chosen: AlarmFilter) -> list[sa.ColumnElement[bool]]:
 
 
 async def list_alarms(
-    connection: AsyncConnection, chosen: AlarmFilter, sort: AlarmSort, limit: int, after: tuple[Any, int] | None
+    connection: AsyncConnection,
+    chosen: AlarmFilter,
+    sort: AlarmSort,
+    limit: int,
+    after: tuple[Any, int] | None,
+    within: sa.ColumnElement[bool] | None = None,
 ) -> tuple[list[Alarm], int]:
-    """Alarms in order, beginning after the given (sort value, id), and how many there are in all."""
-    tests = _where(chosen)
+    """Alarms in order, beginning after the given (sort value, id), and how many there are in all; with `within`,
+    only of those that meet it."""
+    tests = _where(chosen) if within is None else [within, *_where(chosen)]
     total = await connection.scalar(sa.select(sa.func.count()).select_from(alarms).where(*tests))
     column, down = _A[sort.removeprefix("-")], sort.startswith("-")
     if after is not None:
@@ -312,6 +323,13 @@ async def list_alarms(
     order = (column.desc(), _A.id.desc()) if down else (column, _A.id)
     rows = await connection.execute(sa.select(alarms).where(*tests).order_by(*order).limit(limit))
     return [_alarm(row) for row in rows.mappings()], int(total or 0)
+
+
+async def numbers_within(
+    connection: AsyncConnection, numbers: Collection[int], within: sa.ColumnElement[bool]
+) -> set[int]:
+    """Those of these alarms that meet a condition; at most a thousand are asked at once."""
+    return set(await connection.scalars(sa.select(_A.id).where(_A.id.in_(sorted(set(numbers))), within)))
 
 
 async def alarm_by_id(connection: AsyncConnection, alarm_id: int) -> Alarm | None:
@@ -374,7 +392,9 @@ async def active_rows(connection: AsyncConnection) -> list[tuple[str, str, int]]
     return [(str(s), str(c), int(level)) for s, c, level in rows]
 
 
-async def figures_rows(connection: AsyncConnection, since: int, until: int, domain: str) -> list[tuple[Any, ...]]:
+async def figures_rows(
+    connection: AsyncConnection, since: int, until: int, domain: str, within: sa.ColumnElement[bool] | None = None
+) -> list[tuple[Any, ...]]:
     """Transitions by detectors recorded in [since, until), in order: (id, alarm, action, annunciated, severity,
     time, recorded_at)."""
     statement = (
@@ -382,8 +402,12 @@ async def figures_rows(connection: AsyncConnection, since: int, until: int, doma
         .where(_T.recorded_at >= since, _T.recorded_at < until, _T.action.in_(("raise", "escalate", "clear")))
         .order_by(_T.id)
     )
+    if domain or within is not None:
+        statement = statement.join_from(alarm_transitions, alarms)
     if domain:
-        statement = statement.join_from(alarm_transitions, alarms).where(_A.domain == domain)
+        statement = statement.where(_A.domain == domain)
+    if within is not None:
+        statement = statement.where(within)
     return [tuple(row) for row in await connection.execute(statement)]
 
 
@@ -393,7 +417,92 @@ async def alarm_keys(connection: AsyncConnection, numbers: Collection[int]) -> d
     return {int(number): (str(source), str(condition)) for number, source, condition in rows}
 
 
-async def stale_rows(connection: AsyncConnection, announced_before: int, domain: str) -> list[int]:
+async def raise_counts(
+    connection: AsyncConnection, since: int, newer: int, within: sa.ColumnElement[bool] | None = None
+) -> dict[str, tuple[int, int]]:
+    """How often each condition was raised, recorded since a moment and since a newer one, by condition."""
+    statement = (
+        sa.select(_A.condition, sa.func.count(), sa.func.sum(sa.case((_T.recorded_at >= newer, 1), else_=0)))
+        .join_from(alarm_transitions, alarms)
+        .where(_T.recorded_at >= since, _T.action == "raise")
+        .group_by(_A.condition)
+    )
+    if within is not None:
+        statement = statement.where(within)
+    rows = await connection.execute(statement)
+    return {str(condition): (int(older), int(recent)) for condition, older, recent in rows}
+
+
+async def raised_between(
+    connection: AsyncConnection, conditions: Collection[str], since: int, until: int, limit: int
+) -> list[dict[str, Any]]:
+    """Alarms of these conditions that detectors really raised in [since, until) of event time, oldest first: alarm,
+    source, condition, severity (the worst it came to), raised, cleared (None: not in that time)."""
+    statement = (
+        sa.select(_T.alarm_id, _A.source, _A.condition, _T.action, _T.severity, _T.time)
+        .join_from(alarm_transitions, alarms)
+        .where(
+            _A.condition.in_(conditions),
+            _T.time >= since,
+            _T.time < until,
+            _T.action.in_(("raise", "escalate", "clear")),
+        )
+        .order_by(_T.id)
+    )
+    found: list[dict[str, Any]] = []
+    standing: dict[int, dict[str, Any]] = {}
+    for alarm, source, condition, action, severity, time in await connection.execute(statement):
+        if action == "raise":
+            if len(found) >= limit:
+                continue
+            one = {"alarm": alarm, "source": source, "condition": condition}
+            standing[alarm] = {**one, "severity": severity, "raised": time, "cleared": None}
+            found.append(standing[alarm])
+        elif alarm in standing and action == "clear":
+            standing.pop(alarm)["cleared"] = time
+        elif alarm in standing:
+            standing[alarm]["severity"] = max(standing[alarm]["severity"], severity)
+    return found
+
+
+async def alarms_seen_as(connection: AsyncConnection, numbers: Collection[int]) -> dict[int, tuple[str, str, str]]:
+    """By number, what policy looks at: commune, domain, source."""
+    wanted, found = sorted(set(numbers)), {}
+    for at in range(0, len(wanted), 1000):
+        chosen = sa.select(_A.id, _A.commune, _A.domain, _A.source).where(_A.id.in_(wanted[at : at + 1000]))
+        found.update({int(row[0]): (row[1], row[2], row[3]) for row in await connection.execute(chosen)})
+    return found
+
+
+async def rows_behind(
+    connection: AsyncConnection,
+    transitions: Collection[int],
+    numbers: Collection[int],
+    within: sa.ColumnElement[bool] | None = None,
+) -> list[dict[str, Any]]:
+    """Transitions by number, and alarms by number as their announcement, that meet `within`; newest first:
+    transition (None for an alarm), alarm, source, condition, domain, action, severity, time."""
+    one = (_A.id.label("alarm"), _A.source, _A.condition, _A.domain)
+    steps = sa.select(_T.id.label("transition"), *one, _T.action, _T.severity, _T.time)
+    steps = steps.join_from(alarm_transitions, alarms).where(_T.id.in_(transitions))
+    standing = sa.select(
+        sa.null().label("transition"),
+        *one,
+        sa.literal("raise").label("action"),
+        _A.severity,
+        _A.announced.label("time"),
+    ).where(_A.id.in_(numbers))
+    found: list[dict[str, Any]] = []
+    for wanted, statement in ((transitions, steps), (numbers, standing)):
+        if wanted:
+            chosen = statement if within is None else statement.where(within)
+            found += [dict(row) for row in (await connection.execute(chosen)).mappings()]
+    return sorted(found, key=lambda row: -int(row["time"] or 0))
+
+
+async def stale_rows(
+    connection: AsyncConnection, announced_before: int, domain: str, within: sa.ColumnElement[bool] | None = None
+) -> list[int]:
     """Numbers of alarms that call for the operator, or stand active, since before that time."""
     tests = [
         _A.state.in_(("unacknowledged", "acknowledged", "returned_unacknowledged")),
@@ -401,4 +510,6 @@ async def stale_rows(connection: AsyncConnection, announced_before: int, domain:
     ]
     if domain:
         tests.append(_A.domain == domain)
+    if within is not None:
+        tests.append(within)
     return [int(number) for number in await connection.scalars(sa.select(_A.id).where(*tests).order_by(_A.announced))]

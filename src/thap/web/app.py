@@ -1,7 +1,7 @@
 """The web application: assembly, nothing else.
 
 request ── door path? ── doors (raw ASGI, no middleware)
-    └───── request id, headers, gzip ── routes of web/api/*.py ── errors in one shape
+    └───── request id, headers, gzip, text that is none ── routes of web/api/*.py ── errors in one shape
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import thap.web.api
 from thap.domains.domain import domains
-from thap.web import errors, page
+from thap.web import console, errors, signin
+from thap.web.api.map import tile_origin
 from thap.web.deps import Centre
 from thap.web.live import Live
+from thap.web.plain import PlainText
 from thap.web.sse import Hub
 
 __all__ = ["DOOR_PATHS", "create_app"]
@@ -37,6 +39,10 @@ AsgiApp = Callable[
 DOOR_PATHS = ("/api/v1/observations", "/api/v1/positions", "/api/v1/trackers/")
 """Where records come in. Reading methods on the first two belong to the API."""
 
+PAGES = ("thap.web.feeds", "thap.web.links", "thap.web.reports_page")
+"""Modules with routes outside `/api`, for people who need no account."""
+
+_CSP = "Content-Security-Policy"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -44,11 +50,20 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(self)",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
+    "style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
+    "frame-src blob:; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
 }
+
+
+def _with_tiles(policy: str, origin: str) -> str:
+    """The content security policy, with a tile server among those that are asked for data and pictures."""
+    if not origin:
+        return policy
+    parts = [part.strip() for part in policy.split(";")]
+    return "; ".join(f"{part} {origin}" if part.startswith(("connect-src", "img-src")) else part for part in parts)
 
 
 class _Application(FastAPI):
@@ -70,8 +85,10 @@ def _is_door(path: str, method: str) -> bool:
 class _Envelope:
     """Gives each request an id, bound to every log line it causes, and each answer its headers."""
 
-    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]]) -> None:
+    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]], tiles: str = "") -> None:
+        """`tiles` is the origin of a tile server that the console's map may ask."""
         self._app, self._requests = app, requests
+        self._security = {**_SECURITY, _CSP: _with_tiles(_SECURITY[_CSP], tiles)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +102,7 @@ class _Envelope:
                 self._requests[scope["method"] if scope["method"] in _METHODS else "other", message["status"]] += 1
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = number
-                for name, value in _SECURITY.items():
+                for name, value in self._security.items():
                     headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "no-store")
@@ -106,8 +123,9 @@ def _request_id(scope: Scope) -> str:
 
 
 def _routers() -> list[APIRouter]:
-    """The `router` of every module in web/api, and those that domains name."""
+    """The `router` of every module in web/api, of the public pages, and those that domains name."""
     names = [f"thap.web.api.{module.name}:router" for module in pkgutil.iter_modules(thap.web.api.__path__)]
+    names += [f"{name}:router" for name in PAGES]
     names += [domain.api for domain in domains().values() if domain.api]
     found = []
     for name in sorted(names):
@@ -156,10 +174,12 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
     )
     app.doors = doors
     app.state.centre = centre
+    app.add_middleware(PlainText)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
-    app.add_middleware(_Envelope, requests=requests)
+    app.add_middleware(_Envelope, requests=requests, tiles=tile_origin(centre.settings))
     errors.install(app)
     for router in _routers():
         app.include_router(router)
-    page.mount(app)
+    app.include_router(signin.router)
+    console.mount(app)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -13,7 +13,10 @@ from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.observe.intake import Intake
 
-__all__ = ["Caller", "CallerDep", "Centre", "CentreDep", "require"]
+if TYPE_CHECKING:
+    from thap.kernel.policy import Policies, Who
+
+__all__ = ["Caller", "CallerDep", "Centre", "CentreDep", "policy_of", "require"]
 
 
 @dataclass
@@ -31,10 +34,27 @@ class Centre:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the name of the token and what it may do."""
+    """Who calls, and by what credential."""
 
     name: str
+    """Login of a person, name of a token, or `local`."""
     scopes: frozenset[str]
+    """Scopes of a token; for a person, those their roles in the whole province amount to."""
+    who: Who
+    """What policy knows of them: pass it to `Policy.where`, `.check` and the like."""
+    session: int | None = None
+    """The session this request rides on; None for a bearer token."""
+    address: str = ""
+    """The network address the request came from."""
+    mark: str = ""
+    """Of a token: what tells it from another that has had its name; '' for a person."""
+
+    @property
+    def identity(self) -> str:
+        """What nobody else ever has, at most 80 letters: a login or a token's name may be given again."""
+        if self.who.kind == "person":
+            return f"person:{self.who.person_id}"
+        return "local" if self.who.kind == "local" else f"token:{self.mark}"
 
 
 def _centre(request: Request) -> Centre:
@@ -45,19 +65,33 @@ def _centre(request: Request) -> Centre:
 CentreDep = Annotated[Centre, Depends(_centre)]
 
 
-def require(scope: str) -> Callable[..., Any]:
-    """A dependency that lets only callers with `scope` pass: `read`, `operate` (acknowledge, shelve, admit),
-    `write` (send records), `admin`. Gives the Caller.
+def policy_of(centre: Centre) -> Policies:
+    """The policies of this process, made at first use; `await policy_of(centre).current()` gives the policy."""
+    from thap.kernel.policy import Policies
+
+    found: Policies | None = centre.parts.get("policies")
+    if found is None:
+        found = centre.parts["policies"] = Policies(centre.records)
+    return found
+
+
+def require(need: str) -> Callable[..., Any]:
+    """A dependency that lets only some callers pass. Gives the Caller.
+
+    Args:
+        need: an action of `thap.kernel.policy.ACTIONS`, which the caller must have somewhere (where exactly is
+            for the route to ask of the policy); or a scope: `read`, `operate` (acknowledge, shelve, admit),
+            `write` (send records), `admin`.
 
     Raises:
         UnauthenticatedError: no valid credential.
-        DeniedError: the credential lacks the scope.
+        DeniedError: the credential does not allow it.
     """
 
     async def check(request: Request) -> Caller:
         from thap.web.auth import authenticate
 
-        return await authenticate(request, scope)
+        return await authenticate(request, need)
 
     return check
 

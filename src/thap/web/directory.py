@@ -113,11 +113,14 @@ class Directory:
             _remember(self._datastream_masks, wanted, mask)
         return mask
 
-    def things_after(self, wanted: Filter, after: int, limit: int) -> list[ThingInfo]:
-        """Things that a filter wants with a number above `after`, at most `limit`."""
+    def things_after(
+        self, wanted: Filter, after: int, limit: int, seen: Callable[[ThingInfo], bool] = lambda _: True
+    ) -> list[ThingInfo]:
+        """Things that a filter wants, and that are seen, with a number above `after`, at most `limit`."""
         found = []
         for info in self.things[bisect_right(self.things, after, key=lambda thing: thing.id) :]:
-            if _wants_thing(wanted, info) and (not wanted.properties or self._measures(info, wanted.properties)):
+            wants = _wants_thing(wanted, info) and (not wanted.properties or self._measures(info, wanted.properties))
+            if wants and seen(info):
                 found.append(info)
                 if len(found) == limit:
                     break

@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thap.kernel.errors import DeniedError, InputError, NotFoundError, ThapError, UnauthenticatedError
+from thap.kernel.lockout import TooManyTriesError
+from thap.kernel.once import Repeated
 from thap.web.answers import JsonAnswer
 
 __all__ = ["ErrorAnswer", "answer_error", "install"]
@@ -39,12 +41,20 @@ def answer_error(error: ThapError) -> Response:
     headers = {"WWW-Authenticate": 'Bearer realm="thap"'} if isinstance(error, UnauthenticatedError) else {}
     if error.status == 503:
         headers["Retry-After"] = "2"
+    if isinstance(error, TooManyTriesError):
+        headers["Retry-After"] = str(error.wait_s)
     return JsonAnswer({"error": error.as_dict()}, error.status, headers)
 
 
 async def _deliberate(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ThapError)
     return answer_error(error)
+
+
+async def _repeated(_request: Request, error: Exception) -> Response:
+    """The first answer to a request that came again; nothing was done."""
+    assert isinstance(error, Repeated)
+    return Response(error.answer, error.status, {"Idempotent-Replayed": "true"}, "application/json")
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -64,6 +74,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ThapError):  # raised while FastAPI read the body
+        return answer_error(error.__cause__)
     if error.status_code == 404:
         return answer_error(
             NotFoundError(
@@ -100,6 +112,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Give the app its error answers."""
     app.add_exception_handler(ThapError, _deliberate)
+    app.add_exception_handler(Repeated, _repeated)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)

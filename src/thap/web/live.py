@@ -16,14 +16,14 @@ import structlog
 
 from thap.kernel.errors import CorruptError, ThapError
 from thap.kernel.metrics import Beat, Board
-from thap.kernel.tokens import Tokens
 from thap.observe.listing import load_things
 from thap.observe.registry import Registry, load_registry
 from thap.web.api.places import locator_of
-from thap.web.auth import tokens_of
+from thap.web.auth import doubt_credentials, flush_credentials
 from thap.web.deps import Centre
 from thap.web.directory import Directory, Filter
 from thap.web.latest import Delta, Mirror, Rows, read_delta
+from thap.web.sight import Sight
 
 __all__ = ["Live", "stop_tasks"]
 
@@ -60,6 +60,8 @@ class Live:
         """Called whenever latest values changed."""
         self.beaten: list[Callable[[Beat], None]] = []
         """Called at each heartbeat."""
+        self.doubted: list[Callable[[], None]] = []
+        """Called when a credential may have ended."""
         self._versions: dict[str, int] = {}
         self._engine = 0
         self._reconnects = 0
@@ -72,7 +74,8 @@ class Live:
         """Listen and keep everything current until the block ends."""
         bus = self._centre.bus
         await bus.listen("centre.live.registry", self._hear_registry)
-        await bus.listen("centre.live.tokens", self._hear_tokens)
+        for kind in ("tokens", "sessions", "people"):
+            await bus.listen(f"centre.live.{kind}", self._hear_credentials)
         await bus.listen("centre.live.latest", self._hear_latest)
         await bus.listen("centre.stats.>", self._hear_stats)
         await self.reload()
@@ -83,7 +86,7 @@ class Live:
         finally:
             await stop_tasks(tasks)
             with contextlib.suppress(Exception):
-                await self._tokens().flush()
+                await flush_credentials(self._centre)
 
     def mirror(self, kind: str) -> Mirror:
         """The latest values of a kind of record."""
@@ -117,9 +120,9 @@ class Live:
         else:
             self._registry_dirty.set()
 
-    async def rows(self, kind: str, wanted: Filter, since: int = 0) -> Rows:
+    async def rows(self, kind: str, wanted: Filter, since: int = 0, sight: Sight | None = None) -> Rows:
         """Registry numbers, rising, of the latest values of a kind that a filter wants and that changed after
-        version `since`."""
+        version `since`; with `sight`, only of what may be seen by it."""
         mirror = self.mirror(kind)
         mask = (self.directory.datastream_mask if kind == "observation" else self.directory.mover_mask)(wanted)
         size = min(len(mask), len(mirror.changed))
@@ -130,7 +133,28 @@ class Live:
             if wanted.communes and len(rows):
                 codes = (await locator_of(self._centre)).codes_of(mirror["lon"][rows], mirror["lat"][rows])
                 rows = rows[np.isin(codes, list(wanted.communes))]
-        return rows
+        return rows if sight is None else await self.visible(kind, rows, sight)
+
+    async def visible(self, kind: str, rows: Rows, sight: Sight) -> Rows:
+        """Those of these registry numbers that may be seen: datastreams by where their thing stands, movers by where
+        they are now (one without a position is nowhere)."""
+        if sight.whole or not len(rows):
+            return rows
+        if kind == "observation":
+            mask = sight.datastreams(self.directory)
+            rows = rows[rows < len(mask)]
+            return rows[mask[rows]]
+        mirror = self.positions
+        placed = np.zeros(len(rows), np.bool_)
+        inside = rows < len(mirror.changed)
+        placed[inside] = mirror.changed[rows[inside]] > 0
+        codes: list[str] = [""] * len(rows)
+        there = np.flatnonzero(placed)
+        if len(there):
+            found = (await locator_of(self._centre)).codes_of(mirror["lon"][rows[there]], mirror["lat"][rows[there]])
+            for index, code in zip(there.tolist(), found.tolist(), strict=True):
+                codes[index] = code
+        return rows[sight.movers(self.directory, rows, codes)]
 
     def values(self, kind: str, numbers: Sequence[int]) -> list[dict[str, Any] | None]:
         """The latest value of each of these sources as a JSON-able object, None where there is none."""
@@ -163,8 +187,14 @@ class Live:
     async def _hear_registry(self, _subject: str, _payload: bytes) -> None:
         self._registry_dirty.set()
 
-    async def _hear_tokens(self, _subject: str, _payload: bytes) -> None:
-        self._tokens().changed()
+    async def _hear_credentials(self, _subject: str, _payload: bytes) -> None:
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Tokens, sessions or people may have changed."""
+        doubt_credentials(self._centre)
+        for call in self.doubted:
+            call()
 
     async def _hear_stats(self, _subject: str, payload: bytes) -> None:
         beat = self.board.hear(payload)
@@ -240,15 +270,12 @@ class Live:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             try:
-                await self._tokens().flush()
+                await flush_credentials(self._centre)
             except Exception:
-                _log.exception("writing token counters failed")
+                _log.exception("writing down the use of tokens and sessions failed")
             reconnects = int(self._centre.bus.client.stats.get("reconnects", 0))
             if reconnects != self._reconnects:
                 self._reconnects = reconnects
                 self._registry_dirty.set()
                 self._latest_dirty.set()
-                self._tokens().changed()
-
-    def _tokens(self) -> Tokens:
-        return tokens_of(self._centre)
+                self._doubt()

@@ -13,4 +13,5 @@ DOMAIN = Domain(
     package="thap.domains.rice",
     rules="rules.toml",
     demo=contribute,
+    indicators="thap.domains.rice.indicators:INDICATORS",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thap.domains.domain import Domain
+from thap.domains.domain import Domain, Layer
 from thap.domains.traffic.demo import contribute
 
 __all__ = ["DOMAIN"]
@@ -13,4 +13,13 @@ DOMAIN = Domain(
     package="thap.domains.traffic",
     rules="rules.toml",
     demo=contribute,
+    indicators="thap.domains.traffic.indicators:INDICATORS",
+    layers=(
+        Layer(
+            "closed_zones",
+            {"vi": "Vùng cấm trên sông", "en": "Closed zones on the river"},
+            rules=("traffic.restricted_zone",),
+            colour="#d9626a",
+        ),
+    ),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from thap.domains.domain import Domain
+from thap.domains.domain import Domain, Layer
+from thap.domains.river import course
 from thap.domains.water.demo import contribute
 
 __all__ = ["DOMAIN"]
@@ -13,4 +14,6 @@ DOMAIN = Domain(
     package="thap.domains.water",
     rules="rules.toml",
     demo=contribute,
+    indicators="thap.domains.water.indicators:INDICATORS",
+    layers=(Layer("rivers", {"vi": "Sông Tiền", "en": "The Tiền river"}, features=course, colour="#3f8fc4"),),
 )

@@ -110,7 +110,10 @@ class _Gathered:
         self.bad.append(
             (
                 reason,
-                {"topic": subject.replace(".", "/"), "payload": payload[:4096].decode("utf-8", "backslashreplace")},
+                {
+                    "topic": subject.replace("//", "\0").replace(".", "/").replace("\0", "."),
+                    "payload": payload[:4096].decode("utf-8", "backslashreplace"),
+                },
             )
         )
 
@@ -178,7 +181,7 @@ class MqttDoor:
         after = marked = self.seq = await self._bus.marked(_MARK)
         next_mark = 0.0
         loop = asyncio.get_running_loop()
-        async for entries in self._bus.read(MQTT_INBOX, after, subject=_INBOX_PREFIX + _PREFIX + ">"):
+        async for entries in self._bus.read(MQTT_INBOX, after):
             gathered = _Gathered()
             for entry in entries:
                 gathered.add(entry.subject[len(_INBOX_PREFIX) :], entry.payload, entry.time)

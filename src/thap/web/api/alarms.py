@@ -10,18 +10,25 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from thap.kernel.clock import DAY_US, now_us, parse_duration_us, parse_time_us
-from thap.kernel.errors import InputError
+from thap.kernel.errors import InputError, NotFoundError
+from thap.kernel.policy import Policy, Resource, Subject
 from thap.respond.alarm import Alarm, AlarmEvent, AlarmFilter, AlarmPage, AlarmSort, Refused
 from thap.respond.book import AlarmBook
 from thap.respond.figures import Figures, Limits, read_figures
 from thap.respond.isa_18_2 import State
-from thap.web.deps import Caller, CallerDep, Centre, CentreDep, require
+from thap.respond.records import alarms, numbers_within, rows_behind
+from thap.web.deps import Caller, Centre, CentreDep, policy_of, require
 from thap.web.params import split
+from thap.web.readings import note_alarms
+from thap.web.sight import note_reading
 
-__all__ = ["book_of", "router"]
+__all__ = ["RESOURCE", "book_of", "documented", "router", "severities"]
 
 router = APIRouter(prefix="/api/v1/alarms", tags=["alarms"])
-Operator = Annotated[Caller, Depends(require("operate"))]
+Reader = Annotated[Caller, Depends(require("alarm.read"))]
+Operator = Annotated[Caller, Depends(require("alarm.act"))]
+RESOURCE = Resource(units=(alarms.c.commune,), domain=alarms.c.domain, thing=alarms.c.source)
+"""What policy looks at: an alarm counts to the commune it lies in."""
 AlarmId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the alarm.")]
 Words = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 _SEVERITIES = {"low": 1, "medium": 2, "high": 3, "critical": 4}
@@ -43,6 +50,26 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
 
     events: list[AlarmEvent]
     refused: list[Refused]
+
+
+class Behind(msgspec.Struct, frozen=True, kw_only=True):
+    """A row behind a figure of the alarms. Time µs."""
+
+    transition: int | None
+    """None where the row is the alarm itself."""
+    alarm: int
+    source: str
+    condition: str
+    domain: str
+    action: str
+    severity: int
+    time: int | None
+
+
+class BehindPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[Behind]
 
 
 class Act(BaseModel):
@@ -82,7 +109,7 @@ class ManyAlarms(BaseModel):
     comment: Words = ""
 
 
-def _documented(kind: Any) -> dict[int | str, dict[str, Any]]:
+def documented(kind: Any) -> dict[int | str, dict[str, Any]]:
     """The answer's schema for OpenAPI, which knows no definitions below a schema: they are put in their places."""
     schema = msgspec.json.schema(kind)
     definitions: dict[str, Any] = schema.pop("$defs", {})
@@ -111,12 +138,33 @@ def book_of(centre: Centre) -> AlarmBook:
     return found
 
 
+def _subject(alarm: Alarm) -> Subject:
+    return Subject("alarm", (alarm.commune,), alarm.domain, alarm.source)
+
+
+async def _seen(centre: Centre, caller: Caller, number: int, need: str) -> Alarm:
+    """An alarm that the caller may do something to; its being read is noted where it is restricted.
+
+    Raises:
+        NotFoundError: there is none, or the caller may not know of it.
+        DeniedError: the caller may see it, not do this.
+    """
+    policy: Policy = await policy_of(centre).current()
+    alarm = await book_of(centre).get(number)
+    try:
+        policy.check(caller.who, need, _subject(alarm), where=f"alarm {number}")
+    except NotFoundError:  # in the words of the book, so that nobody learns which numbers there are
+        raise NotFoundError(f"there is no alarm {number}", hint="`thap alarms list` shows those there are") from None
+    await note_reading(centre, caller, policy, "alarm", [(f"alarm:{number}", _subject(alarm))])
+    return alarm
+
+
 async def _told(centre: Centre, events: Sequence[AlarmEvent]) -> None:
     for event in events:
         await centre.bus.announce("centre.live.alarm", event)
 
 
-def _severities(values: list[str] | None) -> frozenset[int]:
+def severities(values: list[str] | None) -> frozenset[int]:
     chosen = set()
     for value in split(values):
         level = _SEVERITIES.get(value.lower(), int(value) if value in ("1", "2", "3", "4") else 0)
@@ -135,10 +183,10 @@ def _states(values: list[str] | None) -> frozenset[str]:
     return chosen
 
 
-@router.get("", summary="Alarms as they stand", response_class=Response, responses=_documented(AlarmPage))
+@router.get("", summary="Alarms as they stand", response_class=Response, responses=documented(AlarmPage))
 async def read_alarms(
     centre: CentreDep,
-    _caller: CallerDep,
+    caller: Reader,
     state: Annotated[list[str] | None, Query(description="States, as unacknowledged; several by comma.")] = None,
     domain: Annotated[list[str] | None, Query(description="Domains, as sand.")] = None,
     commune: Annotated[list[str] | None, Query(description="Codes of communes.")] = None,
@@ -155,24 +203,28 @@ async def read_alarms(
         _states(state),
         frozenset(split(domain)),
         frozenset(split(commune)),
-        _severities(severity),
+        severities(severity),
         source.strip(),
         condition.strip(),
         active,
         text.strip(),
     )
-    return _json(await book_of(centre).list(chosen, sort=sort, limit=limit, after=after))
+    policy = await policy_of(centre).current()
+    within = policy.where(caller.who, "alarm.read", RESOURCE)
+    page = await book_of(centre).list(chosen, sort=sort, limit=limit, after=after, within=within)
+    await note_reading(centre, caller, policy, "alarm", [(f"alarm:{one.id}", _subject(one)) for one in page.items])
+    return _json(page)
 
 
 @router.get(
     "/figures",
     summary="How well the alarms serve their operators: ISA-18.2, EEMUA 191",
     response_class=Response,
-    responses=_documented(Figures),
+    responses=documented(Figures),
 )
 async def read_alarm_figures(
     centre: CentreDep,
-    _caller: CallerDep,
+    caller: Reader,
     since: Annotated[
         str | None,
         Query(max_length=40, description="Moment (µs or ISO 8601) or length of time, as 7d; by default the last day."),
@@ -184,7 +236,34 @@ async def read_alarm_figures(
     now = now_us()
     end = now if until is None else _moment(until, now, "until")
     begin = end - DAY_US if since is None else _moment(since, end, "since")
-    return _json(await read_figures(centre.records, begin, end, limits=Limits(operators=operators), domain=domain))
+    within = (await policy_of(centre).current()).where(caller.who, "alarm.read", RESOURCE)
+    limits = Limits(operators=operators)
+    return _json(await read_figures(centre.records, begin, end, limits=limits, domain=domain, within=within))
+
+
+@router.get(
+    "/figures/rows", summary="The rows behind a figure", response_class=Response, responses=documented(BehindPage)
+)
+async def read_rows_behind(
+    centre: CentreDep,
+    caller: Reader,
+    transitions: Annotated[list[str] | None, Query(description="Numbers of transitions, by comma.")] = None,
+    numbers: Annotated[list[str] | None, Query(description="Numbers of alarms, by comma.")] = None,
+) -> Response:
+    policy = await policy_of(centre).current()
+    within = policy.where(caller.who, "alarm.read", RESOURCE)
+    wanted = [_numbers(transitions, "transitions"), _numbers(numbers, "numbers")]
+    async with centre.records.read() as connection:
+        rows = await rows_behind(connection, wanted[0], wanted[1], within)
+    await note_alarms(centre, caller, policy, {row["alarm"] for row in rows})
+    return _json(BehindPage(items=[Behind(**row) for row in rows]))
+
+
+def _numbers(values: list[str] | None, where: str) -> list[int]:
+    texts = split(values)
+    if len(texts) > _STEPS_SHOWN or not all(text.isascii() and text.isdigit() and len(text) <= 18 for text in texts):
+        raise InputError(f"at most {_STEPS_SHOWN} whole numbers are possible here", where=where)
+    return [int(text) for text in texts]
 
 
 def _moment(text: str, base: int, where: str) -> int:
@@ -201,29 +280,34 @@ def _moment(text: str, base: int, where: str) -> int:
 
 
 @router.post(
-    "/acknowledge", summary="Acknowledge several alarms", response_class=Response, responses=_documented(Acknowledged)
+    "/acknowledge", summary="Acknowledge several alarms", response_class=Response, responses=documented(Acknowledged)
 )
 async def acknowledge_alarms(body: ManyAlarms, centre: CentreDep, caller: Operator) -> Response:
-    events, refused = await book_of(centre).acknowledge_many(body.alarms, caller.name, body.comment)
+    within = (await policy_of(centre).current()).where(caller.who, "alarm.act", RESOURCE)
+    async with centre.records.read() as connection:
+        mine = await numbers_within(connection, body.alarms, within)
+    events, refused = await book_of(centre).acknowledge_many(sorted(mine), caller.name, body.comment)
+    hidden = [Refused(alarm=one, reason="there is no such alarm") for one in sorted(set(body.alarms) - mine)]
     await _told(centre, events)
-    return _json(Acknowledged(events=events, refused=refused))
+    return _json(Acknowledged(events=events, refused=sorted(refused + hidden, key=lambda one: one.alarm)))
 
 
 @router.get(
-    "/{alarm_id}", summary="One alarm with its transitions", response_class=Response, responses=_documented(AlarmSteps)
+    "/{alarm_id}", summary="One alarm with its transitions", response_class=Response, responses=documented(AlarmSteps)
 )
-async def read_alarm(alarm_id: AlarmId, centre: CentreDep, _caller: CallerDep) -> Response:
+async def read_alarm(alarm_id: AlarmId, centre: CentreDep, caller: Reader) -> Response:
     book = book_of(centre)
-    alarm = await book.get(alarm_id)
+    alarm = await _seen(centre, caller, alarm_id, "alarm.read")
     transitions, total = await book.life(alarm_id, _STEPS_SHOWN)
     return _json(AlarmSteps(alarm=alarm, transitions=transitions, total=total))
 
 
-_EVENT = _documented(AlarmEvent)
+_EVENT = documented(AlarmEvent)
 
 
 @router.post("/{alarm_id}/shelve", summary="Hide an alarm until a time", response_class=Response, responses=_EVENT)
 async def shelve_alarm(alarm_id: AlarmId, body: Shelving, centre: CentreDep, caller: Operator) -> Response:
+    await _seen(centre, caller, alarm_id, "alarm.act")
     if (body.until is None) == (body.duration is None):
         raise InputError(
             "say either until when, or for how long",
@@ -246,6 +330,7 @@ async def shelve_alarm(alarm_id: AlarmId, body: Shelving, centre: CentreDep, cal
 
 @router.post("/{alarm_id}/comment", summary="Remark on an alarm", response_class=Response, responses=_EVENT)
 async def comment_alarm(alarm_id: AlarmId, body: Remark, centre: CentreDep, caller: Operator) -> Response:
+    await _seen(centre, caller, alarm_id, "alarm.act")
     event = await book_of(centre).comment(alarm_id, caller.name, body.comment)
     await _told(centre, [event])
     return _json(event)
@@ -259,6 +344,7 @@ async def act_on_alarm(
     caller: Operator,
     body: Act = Act(),  # noqa: B008 - an empty body means nothing to say
 ) -> Response:
+    await _seen(centre, caller, alarm_id, "alarm.act")
     book = book_of(centre)
     act = {
         "acknowledge": book.acknowledge,

@@ -9,17 +9,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from thap.kernel.audit import Entry, append_async
 from thap.kernel.clock import DAY_US, VIETNAM, now_us, parse_duration_us, parse_time_us
 from thap.kernel.errors import InputError, NotFoundError
 from thap.kernel.history import Lake
+from thap.kernel.policy import Subject
+from thap.kernel.units import communes
 from thap.web.answers import JsonAnswer
-from thap.web.deps import Caller, CallerDep, Centre, CentreDep, require
+from thap.web.api.places import locator_of
+from thap.web.deps import Caller, Centre, CentreDep, require
 from thap.web.live import Live
+from thap.web.sight import note_reading, sight_of
 
-__all__ = ["lake_of", "router"]
+__all__ = ["Since", "Until", "lake_of", "router", "span_of"]
 
 router = APIRouter(prefix="/api/v1", tags=["history"])
-Admin = Annotated[Caller, Depends(require("admin"))]
+Reader = Annotated[Caller, Depends(require("history.read"))]
+Asker = Annotated[Caller, Depends(require("history.query"))]
 Since = Annotated[
     str | None, Query(max_length=40, description="ISO 8601 or Unix time; a day before `until` if not given.")
 ]
@@ -46,7 +52,12 @@ async def lake_of(centre: Centre) -> Lake:
     return lake
 
 
-def _span(since: str | None, until: str | None) -> tuple[int, int]:
+def span_of(since: str | None, until: str | None) -> tuple[int, int]:
+    """The time asked about, µs: a day up to now where nothing is said.
+
+    Raises:
+        InputError: not a time, or `since` after `until`.
+    """
     end = _time(until, "until") if until is not None else now_us()
     start = _time(since, "since") if since is not None else end - DAY_US
     if start > end:
@@ -66,7 +77,7 @@ def _time(text: str, where: str) -> int:
 async def get_observations(
     datastream: str,
     centre: CentreDep,
-    _caller: CallerDep,
+    caller: Reader,
     since: Since = None,
     until: Until = None,
     bucket: Annotated[
@@ -89,11 +100,14 @@ async def get_observations(
         else live.directory.registry.datastream_id.get(datastream, 0)
     )
     info = live.directory.datastreams.get(number)
-    if info is None:
+    sight = await sight_of(centre, caller)
+    if info is None or not sight.may("history.read", info.commune, info.domain, info.key):
         raise NotFoundError(f"there is no datastream {datastream!r}", hint="GET /api/v1/datastreams lists them")
+    subject = Subject("history", (info.commune,), info.domain, info.key)
+    await note_reading(centre, caller, sight.policy, "history", [(f"datastream:{info.key}", subject)])
     if (bucket is not None) + (points is not None) + raw > 1:
         raise InputError("choose one of bucket, points and raw", where="bucket")
-    start, end = _span(since, until)
+    start, end = span_of(since, until)
     head: dict[str, Any] = {"datastream": info.id, "key": info.key, "unit": info.unit, "since": start, "until": end}
     lake = await lake_of(centre)
     if raw:
@@ -129,7 +143,7 @@ def _after(text: str) -> int:
 async def get_positions(
     mover: str,
     centre: CentreDep,
-    _caller: CallerDep,
+    caller: Reader,
     since: Since = None,
     until: Until = None,
     points: Annotated[
@@ -144,9 +158,24 @@ async def get_positions(
     info = live.directory.movers.get(number or 0)
     if info is None:
         raise NotFoundError(f"there is no mover {mover!r}", hint="GET /api/v1/movers lists them")
-    start, end = _span(since, until)
+    start, end = span_of(since, until)
+    sight = await sight_of(centre, caller)
+    if not sight.may("history.read", "", info.domain, info.key):
+        # Not everywhere: then only where they may see it. Who may see it nowhere is not told that there is one.
+        codes = [commune.code for commune in communes()]
+        if not any(sight.may("history.read", code, info.domain, info.key) for code in codes):
+            raise NotFoundError(f"there is no mover {mover!r}", hint="GET /api/v1/movers lists them")
     lake = await lake_of(centre)
     found = await asyncio.to_thread(lake.track, info.id, start, end, max_points=points)
+    if not sight.whole and found:
+        places = (await locator_of(centre)).codes_of([row.lon for row in found], [row.lat for row in found])
+        found = [
+            row
+            for row, code in zip(found, places.tolist(), strict=True)
+            if sight.may("history.read", code, info.domain, info.key)
+        ]
+    subject = Subject("history", (), info.domain, info.key)
+    await note_reading(centre, caller, sight.policy, "history", [(f"mover:{info.key}", subject)])
     return JsonAnswer(
         {
             "mover": info.id,
@@ -185,7 +214,11 @@ class Result(BaseModel):
 
 
 @router.post("/query", summary="Ask history in SQL, only reading", response_model=Result)
-async def post_query(question: Question, centre: CentreDep, _caller: Admin) -> Response:
+async def post_query(question: Question, centre: CentreDep, caller: Asker) -> Response:
+    (await sight_of(centre, caller)).check_whole("history.query", "SQL over history knows no units and no domains")
+    async with centre.records.write() as connection:  # what it may read is for few, so that it was asked is kept
+        entry = Entry(caller.who, "history.query", "history", {"sql": question.sql[:2000]}, caller.address)
+        await append_async(connection, [entry])
     lake = await lake_of(centre)
     gate: asyncio.Semaphore = centre.parts.setdefault("query_gate", asyncio.Semaphore(_ASKING_AT_ONCE))
     async with gate:

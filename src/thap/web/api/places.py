@@ -7,27 +7,33 @@ from typing import Annotated, Any
 
 import shapely
 import shapely.geometry
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from thap.kernel.audit import Entry, append_async
+from thap.kernel.errors import InputError
 from thap.kernel.places import (
     Commune,
     Locator,
     commune,
     communes,
     convert,
+    import_polygons,
     imports,
     load_locator,
+    parse_polygons,
     polygons,
     polygons_version,
     search,
 )
 from thap.web.answers import to_json
-from thap.web.deps import CallerDep, Centre, CentreDep
+from thap.web.deps import Caller, CallerDep, Centre, CentreDep, require
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/places", tags=["places"])
+Admin = Annotated[Caller, Depends(require("admin"))]
+_LARGEST = 64 * 1024 * 1024
 
 
 class Place(BaseModel):
@@ -57,6 +63,24 @@ class Former(BaseModel):
     district: str
     province: str
     became: list[Place] = Field(description="The one most of it went into first")
+
+
+class BadFeature(BaseModel):
+    """A feature of a file that cannot be taken."""
+
+    index: int = Field(description="From 0")
+    name: str
+    reason: str
+
+
+class ImportedOutlines(BaseModel):
+    """What became of a file of outlines."""
+
+    read: int = Field(description="Communes whose outline the file holds")
+    imported: int = Field(description="Communes that got an outline from it")
+    unchanged: bool = Field(description="Exactly these outlines hold already")
+    faults: list[BadFeature]
+    missing: list[Place] = Field(description="Communes the file has no outline for")
 
 
 def _place(unit: Commune) -> Place:
@@ -158,3 +182,65 @@ async def places_geojson(_caller: CallerDep, centre: CentreDep, request: Request
         )
     body = {"type": "FeatureCollection", "source": newest[0].source if newest else None, "features": features}
     return Response(to_json(body), media_type="application/geo+json", headers=headers)
+
+
+@router.post(
+    "/import",
+    summary="Import outlines of communes; what they replace is kept as history",
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/geo+json": {"schema": {"type": "object"}}}}
+    },
+)
+async def import_places(
+    request: Request,
+    centre: CentreDep,
+    caller: Admin,
+    source: Annotated[str, Query(max_length=200, description="Where the outlines are from, as the file's name")] = "",
+    skip_bad: Annotated[bool, Query(description="Take the good features where some are bad")] = False,
+    check: Annotated[bool, Query(description="Only say what the file holds; change nothing")] = False,
+) -> ImportedOutlines:
+    """The body is a GeoJSON FeatureCollection of commune polygons in WGS 84. Where a feature cannot be taken nothing is
+    imported, unless `skip_bad` is set."""
+    name = source.replace("\x00", "").strip() or "file.geojson"
+    body = await _body(request, name)
+    read = await asyncio.to_thread(parse_polygons, body, name)
+    done = None
+    if not check:
+        if read.faults and (not skip_bad or not read.wkb):
+            raise InputError(
+                f"{len(read.faults)} features cannot be taken, nothing was imported: "
+                + "; ".join(str(fault) for fault in read.faults[:3]),
+                where=name,
+                hint="mend them, or import the others with skip_bad",
+            )
+        async with centre.records.write() as connection:
+            done = await import_polygons(connection, name, read.digest, read.wkb)
+            if done is not None:
+                told = {"source": name, "sha256": read.digest, "outlines": len(read.wkb)}
+                await append_async(connection, [Entry(caller.who, "places.import", "places", told, caller.address)])
+        await centre.bus.announce("centre.live.places", {"source": name})
+    return ImportedOutlines(
+        read=len(read.wkb),
+        imported=0 if done is None else done.communes,
+        unchanged=not check and done is None,
+        faults=[BadFeature(index=one.index, name=one.name, reason=one.reason) for one in read.faults],
+        missing=[_place(unit) for unit in read.missing],
+    )
+
+
+async def _body(request: Request, name: str) -> bytes:
+    """The whole body.
+
+    Raises:
+        InputError: it is too large.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST:
+            raise InputError(
+                f"more than {_LARGEST >> 20} MiB is too large for commune outlines",
+                where=name,
+                hint="simplify it to about 10 m, or use `thap places import`",
+            )
+    return bytes(body)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
+from thap.web.auth import authenticate
 from thap.web.deps import CallerDep, Centre, CentreDep
 from thap.web.live import Live
 from thap.web.params import FilterDep, split
+from thap.web.sight import Sight, sight_of
 from thap.web.sse import EventStream, Hub, parse_event_id
 
 __all__ = ["router"]
@@ -23,13 +25,14 @@ router = APIRouter(prefix="/api/v1", tags=["live"])
     responses={200: {"content": {"text/event-stream": {}}, "description": "Events until either side closes."}},
 )
 async def stream(
+    request: Request,
     centre: CentreDep,
-    _caller: CallerDep,
+    caller: CallerDep,
     wanted: FilterDep,
     kinds: Annotated[
         list[str] | None,
         Query(
-            description="Of alarm, observation, position, stage, incident, "
+            description="Of alarm, observation, position, stage, incident, report, warning, duty, "
             "quarantine, registry, rules; alarm alone if not given."
         ),
     ] = None,
@@ -44,11 +47,19 @@ async def stream(
     last_event: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """Events `alarm` carry one transition of an alarm. Events `observation` and `position` carry, at most four times
-    a second, the latest values that changed, as columns: `source`, `time`, `received` (µs) and the values.
+    a second, the latest values that changed, as columns: `source`, `time`, `received` (µs) and the values. Events
+    `incident`, `report`, `warning` and `duty` say what changed, not how: what was said is read anew, under policy. Only
+    what the caller may see is carried.
     """
     hub, live = _parts(centre)
-    console = await hub.join(frozenset(split(kinds) or ["alarm"]), wanted, parse_event_id(last_event or last_event_id))
-    return EventStream(hub, live, console)
+
+    async def prove() -> Sight:
+        return await sight_of(centre, await authenticate(request, "read"))
+
+    resume = parse_event_id(last_event or last_event_id)
+    sight = await sight_of(centre, caller)
+    console = await hub.join(frozenset(split(kinds) or ["alarm"]), wanted, resume, sight)
+    return EventStream(hub, live, console, prove)
 
 
 def _parts(centre: Centre) -> tuple[Hub, Live]:

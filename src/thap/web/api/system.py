@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ async def readyz(centre: CentreDep) -> Response:
         await _journal(centre),
         _stage(board, "engine"),
         _stage(board, "history"),
+        _stage(board, "respond"),
         _disk(centre),
     ]
     ready = all(check["ok"] for check in checks)
@@ -155,10 +157,36 @@ async def system(centre: CentreDep, _caller: CallerDep) -> Response:
             "disk": {"total": usage.total, "free": usage.free, "reserve": centre.settings.journal.reserve_mib * 2**20},
             "journal": {**streams["journal"], "durability": centre.settings.journal.durability},
             "latest": {"observation": live.observations.rows, "position": live.positions.rows},
+            "doors": await asyncio.to_thread(_doors, centre),
             "consoles": len(centre.parts["stream"].consoles),
             "waiting": {"quarantine": quarantined, "dead_letters": streams["dead"].get("messages")},
         }
     )
+
+
+def _doors(centre: Centre) -> dict[str, Any]:
+    """Where records come in, and what doors take; no door of a closed kind has an address."""
+    settings = centre.settings
+    try:
+        told = json.loads((settings.run_dir / "centre.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        told = {}
+    ais = settings.doors.ais
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    return {
+        "public_url": settings.sign_in.public_url,
+        "host": settings.host,
+        "mqtt": str(told.get("mqtt") or "") or None,
+        "ais_tcp": f"{host}:{ais.tcp_port}" if ais.tcp_port else None,
+        "ais_udp": f"{host}:{ais.udp_port}" if ais.udp_port else None,
+        "ais_connect": ais.connect,
+        "ais_allow": ais.allow,
+        "admit": settings.doors.admit,
+        "max_body_mib": settings.doors.max_body_mib,
+        "future_s": settings.doors.future_s,
+        "earliest": settings.doors.earliest,
+        "unknown_names": settings.doors.unknown_names,
+    }
 
 
 async def _stream(centre: Centre, name: str) -> dict[str, Any]:

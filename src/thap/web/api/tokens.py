@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from thap.domains.known_records import check_domain
+from thap.kernel.audit import Entry, append_async
 from thap.kernel.clock import now_us, parse_duration_us
+from thap.kernel.policy.changing import known_unit
 from thap.kernel.tokens import create_token, list_tokens, revoke_token
 from thap.web.auth import tokens_of
 from thap.web.deps import Caller, Centre, CentreDep, require
@@ -33,6 +36,8 @@ class NewToken(BaseModel):
         "it may write, as `tram-*`; none means all. Whole names for an MQTT account.",
     )
     expires: str | None = Field(None, description="Length of its life, as 30d; none means until revoked.")
+    unit: str = Field("", max_length=32, description="Code of the unit its scopes hold within; none means everywhere.")
+    domain: str = Field("", max_length=32, description="Domain its scopes hold within; none means all.")
 
 
 class TokenInfo(BaseModel):
@@ -42,6 +47,8 @@ class TokenInfo(BaseModel):
     kind: str
     scopes: list[str]
     things: list[str]
+    unit: str
+    domain: str
     created: int
     created_by: str
     expires: int | None
@@ -82,6 +89,9 @@ async def read_tokens(
 async def make_token(body: NewToken, centre: CentreDep, caller: Admin) -> MadeToken:
     expires = now_us() + parse_duration_us(body.expires) if body.expires else None
     async with centre.records.write() as connection:
+        await check_domain(connection, body.domain)
+        if body.unit:
+            await known_unit(connection, body.unit)
         token, secret = await create_token(
             connection,
             body.name,
@@ -90,14 +100,20 @@ async def make_token(body: NewToken, centre: CentreDep, caller: Admin) -> MadeTo
             things=body.things,
             expires=expires,
             created_by=caller.name,
+            unit=body.unit,
+            domain=body.domain,
         )
+        told = {"scopes": sorted(body.scopes), "unit": body.unit, "domain": body.domain, "expires": expires}
+        entry = Entry(caller.who, "token.create", f"token:{token.name}", told, caller.address)
+        await append_async(connection, [entry])
     await _changed(centre)
     return MadeToken.model_validate({**token.as_dict(), "secret": secret})
 
 
 @router.delete("/{name}", summary="Revoke a token")
-async def end_token(name: str, centre: CentreDep, _caller: Admin) -> dict[str, Any]:
+async def end_token(name: str, centre: CentreDep, caller: Admin) -> dict[str, Any]:
     async with centre.records.write() as connection:
         token = await revoke_token(connection, name)
+        await append_async(connection, [Entry(caller.who, "token.revoke", f"token:{name}", {}, caller.address)])
     await _changed(centre)
     return token.as_dict()

@@ -1,0 +1,114 @@
+"""The screens of the console and of its public pages that there is something to show of, and how each is brought up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+
+from thap.cli.common import RunFile
+
+__all__ = ["Shot", "bring_up", "screens_of", "wait_for_alarms"]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One screen: its name, its address, and what is done before the picture is taken."""
+
+    name: str
+    path: str
+    do: Callable[[Page], Any] | None = None
+    signed_in: bool = True
+
+
+def _first(api: httpx.Client, path: str, field: str, **query: Any) -> str | None:
+    """A field of the first of a list, None where the list is empty."""
+    answer = api.get(path, params={"limit": 1, **query})
+    items = answer.json().get("items", []) if answer.is_success else []
+    return str(items[0][field]) if items else None
+
+
+def screens_of(api: httpx.Client) -> list[Shot]:
+    """Every screen there is something to show of."""
+    thing = _first(api, "/api/v1/things", "name", kind="station") or _first(api, "/api/v1/things", "name")
+    mover = _first(api, "/api/v1/movers", "key")
+    incident = _first(api, "/api/v1/incidents", "id", sort="-severity")
+    task = _first(api, "/api/v1/tasks", "id")
+    report = _first(api, "/api/v1/reports", "id")
+    found = [
+        Shot("sign-in", "/", signed_in=False),
+        Shot("report-form", "/reports", signed_in=False),
+        Shot("watch", "/", lambda page: page.keyboard.press("j")),
+        Shot("map", "/map"),
+        Shot("things", "/things"),
+        Shot("replay", "/replay"),
+        Shot("tasks", "/tasks"),
+        Shot("incidents", "/incidents"),
+        Shot("response", "/incidents/figures"),
+        Shot("inbox", "/inbox"),
+        Shot("duty", "/duty"),
+        Shot("warnings", "/warnings"),
+        Shot("warning-new", "/warnings/new"),
+        Shot("indicators", "/indicators"),
+        Shot("slides", "/indicators/show"),
+        Shot("rules", "/rules"),
+        Shot("rule-figures", "/rules/figures"),
+        Shot("people", "/people"),
+        Shot("units", "/people/units"),
+        Shot("roles", "/people/roles"),
+        Shot("tokens", "/tokens"),
+        Shot("quarantine", "/quarantine"),
+        Shot("dead-letters", "/dead-letters"),
+        Shot("health", "/health"),
+        Shot("audit", "/audit"),
+        Shot("settings", "/settings"),
+        Shot("start", "/start"),
+    ]
+    for name, path, key in (
+        ("thing", "/things/{}", thing),
+        ("mover", "/movers/{}", mover),
+        ("incident", "/incidents/{}", incident),
+        ("task", "/tasks/{}", task),
+        ("report", "/inbox/{}", report),
+    ):
+        if key:
+            found.append(Shot(name, path.format(key)))
+    rules = api.get("/api/v1/rules")
+    if rules.is_success and rules.json()["rules"]:
+        found.append(Shot("rule", f"/rules/{rules.json()['rules'][0]['name']}"))
+    return found
+
+
+def wait_for_alarms(run: RunFile, wanted: int = 4) -> None:
+    """Until that many alarms are open, or ten minutes are over."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        answer = httpx.get(
+            f"{run.http}/api/v1/alarms",
+            headers={"Authorization": f"Bearer {run.token}"},
+            params={"state": "unacknowledged", "limit": 100},
+            trust_env=False,
+        )
+        if answer.is_success and answer.json()["total"] >= wanted:
+            return
+        time.sleep(2)
+    raise SystemExit(f"fewer than {wanted} alarms were raised in ten minutes; is it a demo? `thap up --demo`")
+
+
+def bring_up(page: Page, http: str, shot: Shot, language: str) -> None:
+    """Open a screen and wait until it has read what it shows.
+
+    Raises:
+        playwright.sync_api.Error: it does not come, or goes on loading for 15 s.
+    """
+    page.goto(http + shot.path + (f"?lang={language}" if shot.path == "/reports" else ""))
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[aria-busy=true]", state="detached", timeout=15_000)
+    page.wait_for_timeout(1500)  # what moves in has come to rest
+    if shot.do:
+        shot.do(page)
+        page.wait_for_timeout(700)

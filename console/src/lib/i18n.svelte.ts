@@ -1,0 +1,79 @@
+/**
+ * Words of the screens: Vietnamese first, English second, from `src/messages/<language>/<namespace>.json`.
+ *
+ * A namespace is one screen; `common` is the shell's. `t('incidents:title')` reads a key of it, `t('close')` one of
+ * `common`. `{name}` in a message is filled from the second argument; a plural is `key_one` and `key_other`, chosen by
+ * `count`.
+ */
+import i18next, { type i18n } from 'i18next';
+
+export type Language = 'vi' | 'en';
+
+const files = import.meta.glob<Record<string, unknown>>('../messages/*/*.json', { import: 'default' });
+const engine: i18n = i18next.createInstance();
+const state = $state({ language: 'vi' as Language, version: 0 });
+
+async function read(language: Language): Promise<void> {
+  if (engine.isInitialized && engine.hasResourceBundle(language, 'common')) return;
+  const wanted = Object.entries(files).filter(([path]) => path.includes(`/${language}/`));
+  await Promise.all(
+    wanted.map(async ([path, load]) => {
+      const namespace = path.slice(path.lastIndexOf('/') + 1, -'.json'.length);
+      engine.addResourceBundle(language, namespace, await load());
+    }),
+  );
+}
+
+/** Read the messages of the language last chosen; to be awaited before anything is drawn. */
+export async function startLanguage(): Promise<void> {
+  const language: Language = document.documentElement.lang === 'en' ? 'en' : 'vi';
+  await engine.init({
+    lng: language,
+    fallbackLng: false,
+    resources: {},
+    defaultNS: 'common',
+    keySeparator: false,
+    interpolation: { prefix: '{', suffix: '}', escapeValue: false },
+    returnNull: false,
+  });
+  await read(language);
+  state.language = language;
+}
+
+/** Speak another language from now on; every text on the screen changes. */
+export async function speak(language: Language): Promise<void> {
+  await read(language);
+  await engine.changeLanguage(language);
+  document.documentElement.lang = language;
+  try {
+    localStorage.setItem('thap-language', language);
+  } catch {
+    // forbidden storage: it holds for this page
+  }
+  state.language = language;
+  state.version += 1;
+}
+
+/** The language spoken now; reactive. */
+export function language(): Language {
+  return state.language;
+}
+
+/** A message. Reactive: what uses it is drawn anew when the language changes. */
+export function t(key: string, values?: Record<string, string | number>): string {
+  void state.version;
+  return engine.t(key, values ?? {});
+}
+
+/** A message, or `otherwise` where there is none of that key. */
+export function tOr(key: string, otherwise: string, values?: Record<string, string | number>): string {
+  void state.version;
+  return engine.exists(key) ? engine.t(key, values ?? {}) : otherwise;
+}
+
+/** The text in the language spoken of what the centre keeps in both, as `{vi: …, en: …}`. */
+export function said(texts: Record<string, string> | string | null | undefined): string {
+  if (!texts) return '';
+  if (typeof texts === 'string') return texts;
+  return texts[state.language] || texts['vi'] || texts['en'] || Object.values(texts)[0] || '';
+}

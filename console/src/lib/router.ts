@@ -1,0 +1,26 @@
+/** Addresses of the console, gathered from its screens (see screen.ts). */
+import { createRouter, type Routes } from 'sv-router';
+
+import type { Screen } from './screen';
+
+const found = import.meta.glob<Screen>('../screens/*/screen.ts', { eager: true, import: 'default' });
+
+/** All screens, in the order of the navigation. */
+export const screens: readonly Screen[] = Object.values(found).sort((a, b) => a.order - b.order);
+
+const routes: Routes = { '*': () => import('../NotFound.svelte') };
+for (const one of screens) for (const [path, load] of Object.entries(one.routes)) routes[path as `/${string}`] = load;
+
+const router = createRouter(routes);
+
+/** Go to an address of the console, `/incidents/5?tab=tasks`. */
+export function go(path: string, options: { replace?: boolean } = {}): void {
+  const [pathname = '/', search = ''] = path.split('?');
+  void router.navigate(pathname as never, { replace: options.replace, search: Object.fromEntries(new URLSearchParams(search)) } as never);
+}
+
+export const route = router.route as {
+  readonly params: Record<string, string>;
+  readonly pathname: string;
+  readonly search: Record<string, string | number | boolean>;
+};

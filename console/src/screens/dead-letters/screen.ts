@@ -1,0 +1,12 @@
+import MailX from '@lucide/svelte/icons/mail-x';
+
+import { screen } from '$lib/screen';
+
+export default screen({
+  id: 'dead-letters',
+  group: 'manage',
+  order: 50,
+  icon: MailX,
+  can: 'system.read',
+  routes: { '/dead-letters': () => import('./DeadLetters.svelte') },
+});

@@ -1,0 +1,1 @@
+"""Incidents: what alarms and reports become, so that an office closes them on time."""

@@ -1,0 +1,60 @@
+"""The console's shell: the way in, navigation, languages, what a lost line looks like, a session that ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from browsing import bars_nobody
+from playwright.sync_api import expect
+
+
+def test_the_printed_link_opens_the_console_without_showing_the_key(desk: Any) -> None:
+    page = desk.open()
+    assert page.url == f"{desk.http}/"
+    expect(page.locator("#link")).to_have_text("trực tiếp")
+    assert desk.token not in page.content()
+    bars_nobody(page)
+
+
+def test_the_language_and_the_colours_are_changed_and_kept(desk: Any) -> None:
+    page = desk.open()
+    page.keyboard.press("l")
+    expect(page.locator("#link")).to_have_text("live")
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.reload()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    bars_nobody(page)
+
+
+def test_the_question_mark_lists_the_keys(desk: Any) -> None:
+    page = desk.open()
+    page.keyboard.press("Shift+?")
+    expect(page.get_by_role("dialog")).to_contain_text("đổi ngôn ngữ")
+    bars_nobody(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_an_address_that_is_no_screen_says_so(desk: Any) -> None:
+    page = desk.open("/khong-co")
+    expect(page.locator("#content")).to_contain_text("Không có trang này")
+    bars_nobody(page)
+
+
+def test_a_session_that_ends_asks_again_and_the_page_stays(desk: Any) -> None:
+    login = f"truc-ban-{time.time_ns()}"
+    desk.person(login)
+    page = desk.open("/", login=login)
+    page.fill("#search", "đang gõ dở")
+    desk.api.post(f"/api/v1/people/{login}/disable").raise_for_status()
+    desk.api.post(f"/api/v1/people/{login}/enable").raise_for_status()
+    dialog = page.locator(".door-over")  # the stream was refused: nobody needs to click
+    expect(dialog).to_be_visible()
+    dialog.locator("#sign-password").fill("mùa nước nổi về sớm")
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(page.locator("#search")).to_have_value("đang gõ dở")
+    desk.faults(page).clear()  # the browser's own remarks on the refusals
