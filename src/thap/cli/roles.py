@@ -259,12 +259,13 @@ async def _history(settings: Settings, supervisor: int) -> None:
 
 
 async def _respond(settings: Settings, supervisor: int) -> None:
+    from thap.domains.domain import domains
     from thap.kernel.store import open_store
     from thap.respond.parts import Context, Keeper, make_parts
 
     async with _open(settings, "respond", supervisor) as (bus, records):
         context = Context(settings, records, bus, open_store(records))
-        keeper = Keeper(make_parts(context))
+        keeper = Keeper(make_parts(context, [part for domain in domains().values() for part in domain.parts]))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keeper.run())

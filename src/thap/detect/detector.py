@@ -11,10 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from thap.observe.kinds import Kind, ObservationBatch, PositionBatch
 from thap.observe.registry import Registry
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = ["Action", "Change", "Detector", "Fault", "Outcome", "Severity"]
 
@@ -91,6 +94,13 @@ class Detector(ABC):
 
     watches: ClassVar[Kind]
     condition: str
+
+    async def refresh(self, connection: AsyncConnection) -> None:  # noqa: B027  most detectors need none
+        """Take what it needs of the records (licences, parameters), before every `bind`.
+
+        The engine calls it at its start and whenever the registry or the rules changed; who changes records that a
+        detector reads announces `centre.live.rules`. Between two calls a detector reads nothing but its batches.
+        """
 
     @abstractmethod
     def bind(self, registry: Registry) -> None:

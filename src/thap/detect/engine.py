@@ -195,6 +195,7 @@ class Engine:
     async def _take_registry(self) -> None:
         async with self._records.read() as connection:
             self._registry = await load_registry(connection)
+            await self._judges.refresh(connection)
         self._datastreams = {info.key: info for info in self._registry.datastreams}
         self._movers = {info.key: info for info in self._registry.movers}
         self._registry_stale = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -18,6 +18,9 @@ from thap.detect.rules import Rule
 from thap.detect.ruleset import RuleSet
 from thap.observe.kinds import Kind, ObservationBatch, PositionBatch
 from thap.observe.registry import Registry
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = ["Judges"]
 
@@ -35,6 +38,14 @@ class Judges:
     def __init__(self, rules: RuleSet, detectors: Sequence[Detector] = ()) -> None:
         self.rules = rules
         self._detectors = list(detectors)
+
+    async def refresh(self, connection: AsyncConnection) -> None:
+        """Let every detector take what it needs of the records; one that fails keeps what it had."""
+        for detector in self._detectors:
+            try:
+                await detector.refresh(connection)
+            except Exception:
+                _log.exception("a detector could not read its records", detector=detector.condition)
 
     def rebind(self, rules: Sequence[Rule], registry: Registry) -> list[Change]:
         """Take other rules, or another registry; gives the clearing of conditions that are gone."""

@@ -78,7 +78,12 @@ class Domain:
     indicators: str = ""
     """Its indicators, as `package.indicators:INDICATORS`; named, so that only who counts them imports them."""
     api: str = ""
-    """Its routes, as `package.module:router`; named, not imported, for domains do not know the web."""
+    """Its routes, as `package.api:router`; named, not imported: of a domain's modules only this one knows the web."""
+    parts: tuple[str, ...] = ()
+    """Its background work, each as `package.module:part`, a function of a `thap.respond.parts.Context` that gives a
+    `Part`; run by the role `respond`. Named, so that only that role imports them."""
+    parameters: str = ""
+    """Its parameters file in the package, as `parameters.toml`; see `thap.domains.parameters`. Empty for none."""
     tables: tuple[str, ...] = field(default=())
     """Modules that declare its tables."""
     layers: tuple[Layer, ...] = ()
@@ -89,7 +94,7 @@ class Domain:
             raise SettingsError(f"{self.name!r} is not a name for a domain", hint="use lower-case letters, at most 32")
         if not {"vi", "en"} <= self.title.keys():
             raise SettingsError(f"domain {self.name}: its title needs `vi` and `en`")
-        if (self.rules or self.demo) and not self.package:
+        if (self.rules or self.demo or self.parameters) and not self.package:
             raise SettingsError(f"domain {self.name}: files need the package they lie in")
 
     def rules_text(self) -> str:

@@ -1,18 +1,23 @@
 """Brings the tables of every package into being, and up to date.
 
-The packages that own tables are named here as text: the kernel stands below them and does not import them.
+The packages that own tables are named here as text: the kernel stands below them and does not import them. Domains
+name theirs in `Domain.tables`.
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
 from thap.kernel.records import Records
+
+_log = structlog.get_logger(__name__)
 
 __all__ = ["alembic_config", "create_tables", "load_tables"]
 
@@ -37,12 +42,20 @@ OWNERS = (
     "thap.respond.warnings.records",
     "thap.services.reports.records",
     "thap.measure.indicators.records",
+    "thap.domains.parameter_records",
 )
+_DOMAINS = "thap.domains"
 
 
 def load_tables() -> None:
     """Import every module that declares tables, so that `metadata` knows them all."""
-    for name in OWNERS:
+    names = list(OWNERS)
+    for point in entry_points(group=_DOMAINS):
+        try:
+            names += getattr(point.load(), "tables", ())
+        except Exception as error:  # whatever a foreign package raises while it is imported
+            _log.error("domain cannot be loaded", domain=point.name, where=point.value, reason=repr(error))
+    for name in names:
         importlib.import_module(name)
 
 

@@ -1,6 +1,7 @@
 """The background work of the role `respond`, part by part.
 
-Each part is named here as text: parts stand in packages that this module must not import.
+Each part is named here as text: parts stand in packages that this module must not import. Domains name theirs in
+`Domain.parts`.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class Part(Protocol):
         ...
 
 
-def make_parts(context: Context) -> list[Part]:
-    """All parts, in the order they are named."""
+def make_parts(context: Context, more: Sequence[str] = ()) -> list[Part]:
+    """All parts, in the order they are named; those of domains are `more`."""
     made = []
-    for name in PARTS:
+    for name in (*PARTS, *more):
         module, _, attribute = name.partition(":")
         make: Callable[[Context], Part] = getattr(importlib.import_module(module), attribute)
         made.append(make(context))

@@ -49,6 +49,7 @@ _LOOK = {
     "report.read",
     "people.read",
     "system.read",
+    "register.read",
 }
 _HANDLE = {"alarm.act", "incident.open", "incident.work", "task.work"}
 
@@ -58,6 +59,12 @@ ACTIONS: frozenset[str] = frozenset(
         *_HANDLE,
         "record.write",
         "quarantine.act",
+        "register.write",
+        "register.approve",
+        "survey.write",
+        "camera.view",
+        "camera.write",
+        "plate.read",
         "rule.write",
         "incident.assign",
         "incident.close",
@@ -77,24 +84,38 @@ ACTIONS: frozenset[str] = frozenset(
 """All that can be allowed, as noun.verb."""
 
 ROLES: dict[str, frozenset[str]] = {
-    "operator": frozenset(_LOOK | _HANDLE | {"quarantine.act", "warning.compose", "report.moderate", "personal.read"}),
+    "operator": frozenset(
+        _LOOK
+        | _HANDLE
+        | {"quarantine.act", "warning.compose", "report.moderate", "personal.read"}
+        | {"camera.view", "survey.write"}
+    ),
     "shift_lead": frozenset(
         _LOOK
         | _HANDLE
         | {"quarantine.act", "warning.compose", "report.moderate", "personal.read"}
         | {"incident.assign", "incident.close", "duty.write", "export"}
+        | {"camera.view", "survey.write"}
     ),
     "leader": frozenset(
-        _LOOK | _HANDLE | {"incident.assign", "incident.close", "duty.write", "warning.approve", "export"}
+        _LOOK
+        | _HANDLE
+        | {"incident.assign", "incident.close", "duty.write", "warning.approve", "export"}
+        | {"camera.view", "plate.read", "register.approve"}
     ),
-    "commune_official": frozenset((_LOOK - {"history.query"}) | _HANDLE | {"report.moderate", "personal.read"}),
+    "commune_official": frozenset(
+        (_LOOK - {"history.query"}) | _HANDLE | {"report.moderate", "personal.read"} | {"camera.view", "survey.write"}
+    ),
     "domain_expert": frozenset(
-        _LOOK | _HANDLE | {"rule.write", "procedure.write", "warning.compose", "quarantine.act", "export"}
+        _LOOK
+        | _HANDLE
+        | {"rule.write", "procedure.write", "warning.compose", "quarantine.act", "export"}
+        | {"register.write", "register.approve", "survey.write", "camera.view", "camera.write"}
     ),
     "integrator": frozenset(
         {"thing.read", "history.read", "rule.read", "system.read", "record.write", "quarantine.act"}
     ),
-    "administrator": ACTIONS - {"personal.read", "warning.approve"},
+    "administrator": ACTIONS - {"personal.read", "warning.approve", "register.approve", "plate.read"},
     "citizen": frozenset({"warning.read"}),
     "viewer": frozenset(_LOOK),
     "sender": frozenset({"record.write"}),
@@ -115,6 +136,10 @@ READING: dict[str, str] = {
     **{action: f"{action.partition('.')[0]}.read" for action in ACTIONS if "." in action},
     "record.write": "thing.read",
     "quarantine.act": "thing.read",
+    "survey.write": "register.read",
+    "camera.view": "thing.read",
+    "camera.write": "thing.read",
+    "plate.read": "thing.read",
     "history.query": "history.read",
     "task.work": "incident.read",
     "procedure.write": "incident.read",
