@@ -37,7 +37,7 @@ from thap.web.deps import Centre
 ROOT = Path(__file__).parents[2]
 
 
-async def until(happened: Callable[[], Any], limit_s: float = 10) -> None:
+async def until(happened: Callable[[], Any], limit_s: float = 30) -> None:
     deadline = time.monotonic() + limit_s
     while not happened():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -75,7 +75,7 @@ async def test_an_expired_token_is_refused_and_says_so(records: Records) -> None
         await create_token(connection, "bom", ["write"], kind="mqtt", expires=end)
         assert [user.name for user in await mqtt_users(connection)] == ["bom"]
     checker = Tokens(records)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     with pytest.raises(UnauthenticatedError, match="expired"):
         while time.monotonic() < deadline:
             await checker.check(secret)
@@ -204,7 +204,7 @@ def _connect(port: int, user: str, password: str) -> tuple[mqtt.Client, int]:
     return client, answers[0] if answers else -1
 
 
-def _until(client: mqtt.Client, happened: object, limit_s: float = 5) -> None:
+def _until(client: mqtt.Client, happened: object, limit_s: float = 30) -> None:
     deadline = time.monotonic() + limit_s
     while not happened() and time.monotonic() < deadline:  # type: ignore[operator]
         client.loop(0.05)
@@ -217,7 +217,7 @@ async def test_the_mqtt_server_lets_an_account_write_its_own_things_only(
         _, secret = await create_token(connection, "bom", ["write"], kind="mqtt", things=["bom-1", "a.b"])
         nats_server.set_mqtt_users(await mqtt_users(connection))
     await bus.client.flush()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     code = -1
     while code != 0 and time.monotonic() < deadline:
         client, code = _connect(nats_server.mqtt_port, "bom", secret)

@@ -434,7 +434,7 @@ async def test_without_an_engine_the_numbers_of_the_moment_say_why(
     snapshots = Snapshots(records, bus, settings, Board())
     bus.ask = lambda *_a, **_k: _refuse()  # type: ignore[method-assign]
     computer = Computer(records, settings, snapshots)
-    read = await asyncio.wait_for(computer.read(indicator("system.silent"), Policy(TREE), Who.system()), 5)
+    read = await asyncio.wait_for(computer.read(indicator("system.silent"), Policy(TREE), Who.system()), 30)
     assert read.value is None and "nobody" in read.reason
 
 

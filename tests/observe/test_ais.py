@@ -304,7 +304,7 @@ async def intake(bus: Bus, records: Records, settings: Settings) -> AsyncIterato
         yield made
 
 
-async def until(what: Callable[[], bool], limit_s: float = 10) -> None:
+async def until(what: Callable[[], bool], limit_s: float = 30) -> None:
     deadline = asyncio.get_running_loop().time() + limit_s
     while not what():
         assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
@@ -336,7 +336,7 @@ async def test_sentences_sent_over_tcp_are_in_the_journal_when_the_door_says_so(
     for start in range(0, len(data + sync), 17):
         writer.write((data + sync)[start : start + 17])
         await writer.drain()
-    answer = await asyncio.wait_for(reader.readline(), 10)
+    answer = await asyncio.wait_for(reader.readline(), 30)
     assert answer == sentence("PTHAP,DONE,7,2,0,0,1")
     assert len(await journalled(bus)) == 2
     async with records.read() as connection:
@@ -383,7 +383,7 @@ async def test_a_peer_outside_the_allowed_networks_is_refused(intake: Intake) ->
     door = AisDoor(intake, AisSettings(tcp_port=0), "127.0.0.1", allow=["10.1.0.0/16"])
     await door.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", door.tcp_port)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await door.stop()
     assert intake.counters["ais.refused_peers"] == 1
@@ -400,7 +400,7 @@ async def test_while_the_disk_is_full_the_door_waits_and_loses_nothing(
     writer.write(position() + sentence("PTHAP,SYNC,1"))
     await until(lambda: intake.counters["ais.waits"] >= 1)
     monkeypatch.setattr(intake, "_reserve", 0)
-    assert await asyncio.wait_for(reader.readline(), 10) == sentence("PTHAP,DONE,1,1,0,0,0")
+    assert await asyncio.wait_for(reader.readline(), 30) == sentence("PTHAP,DONE,1,1,0,0,0")
     writer.close()
     await door.stop()
     assert len(await journalled(bus)) == 1

@@ -150,7 +150,7 @@ async def test_every_action_is_announced_after_it_is_kept(
     ):
         answer = await client.post(f"{URL}/{raised.alarm}/{path}", json=body)
         assert answer.status_code == 200, answer.text
-        event = await asyncio.wait_for(heard.get(), 5)
+        event = await asyncio.wait_for(heard.get(), 30)
         assert msgspec.json.decode(answer.content, type=AlarmEvent) == event
         assert (event.to_state, event.by, event.comment) == (state, "local", body.get("comment", ""))
     one = (await client.get(f"{URL}/{raised.alarm}")).json()

@@ -396,7 +396,7 @@ async def test_the_part_opens_what_is_announced_and_announces_it(
     task = asyncio.create_task(running.run())
     await world.alarms.apply([change(severity=4, time=world.now)])
     await bus.announce("centre.live.alarm", {})
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 30)
     assert (heard[0]["action"], heard[0]["state"], heard[0]["event"]) == ("open", "open", 1)
     assert heard[0]["title"] == "water.high", "no rule of this name was there"
     told.clear()
@@ -405,7 +405,7 @@ async def test_the_part_opens_what_is_announced_and_announces_it(
     await bus.announce("centre.live.rules", {})
     await world.alarms.apply([change(source="tan-chau/level", condition="water.low", severity=4, time=world.now)])
     await bus.announce("centre.live.alarm", {})
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 30)
     assert heard[1]["title"] == "Mực nước thấp", "rules that were put in are known at once"
     stats = running.stats()
     assert (running.name, stats["total"] >= 1) == ("incidents", True)

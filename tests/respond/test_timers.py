@@ -179,7 +179,7 @@ async def test_what_one_process_tries_by_itself_another_does_not_fire_too(either
         async with either.read() as connection:
             rows = await timer_rows(connection, limit=10)
         firing = asyncio.create_task(first.fire())
-        await asyncio.wait_for(between.wait(), 10)
+        await asyncio.wait_for(between.wait(), 30)
         await second._one_by_one(rows)
         await firing
         assert sorted(await noted(either)) == ["a", "b"] and await waiting(either) == []

@@ -75,7 +75,7 @@ async def test_the_button_acknowledges_for_the_person_and_is_announced(
     answer = await stranger.post(scene.link())
     assert answer.status_code == 200 and "Bạn đã nhận" in answer.text
     assert await scene.state() == ("acknowledged", "truc-ban")
-    assert b'"acknowledge"' in await asyncio.wait_for(heard.get(), 5)
+    assert b'"acknowledge"' in await asyncio.wait_for(heard.get(), 30)
     again = await stranger.post(scene.link("truong-ca"))
     assert again.status_code == 409 and "truc-ban" in again.text and "<form" not in again.text
     assert (await stranger.get(scene.link())).status_code == 409

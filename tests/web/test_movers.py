@@ -175,14 +175,14 @@ class Socket:
         self.running = asyncio.create_task(app(self.scope, self.heard.get, self.sent.put))  # type: ignore[arg-type]
 
     async def next(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.sent.get(), 10)
+        return await asyncio.wait_for(self.sent.get(), 30)
 
     def say(self, text: str) -> None:
         self.heard.put_nowait({"type": "websocket.receive", "text": text})
 
     async def close(self) -> None:
         self.heard.put_nowait({"type": "websocket.disconnect", "code": 1000})
-        await asyncio.wait_for(self.running, 10)
+        await asyncio.wait_for(self.running, 30)
 
 
 def cookies(browser: httpx.AsyncClient) -> str:

@@ -58,7 +58,7 @@ async def test_a_rule_is_kept_announced_and_switched(client: httpx.AsyncClient, 
     await centre.bus.client.flush()
     made = await client.put("/api/v1/rules/water.high", json={"body": RULE, "version": 0})
     assert (made.status_code, made.json()["version"]) == (200, 1)
-    assert await asyncio.wait_for(heard.get(), 5) == "centre.live.rules"
+    assert await asyncio.wait_for(heard.get(), 30) == "centre.live.rules"
     again = await client.put("/api/v1/rules/water.high", json={"body": RULE, "version": 0})
     assert again.status_code == 409
     off = await client.post("/api/v1/rules/water.high/disable", json={"version": 1})

@@ -277,7 +277,7 @@ async def test_a_role_in_one_unit_opens_no_route_for_the_whole_province(person: 
 
 
 async def eventually(ask: Callable[[], Awaitable[httpx.Response]], status: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (answer := await ask()).status_code != status:
         assert time.monotonic() < deadline, answer.text
         await asyncio.sleep(0.02)
@@ -374,7 +374,7 @@ async def listens(app: FastAPI, headers: dict[str, str]) -> asyncio.Task[list[by
         return parts
 
     task = asyncio.create_task(run())
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     return task
 
 
@@ -386,11 +386,11 @@ async def test_a_stream_ends_when_its_token_is_revoked_and_no_other_does(
         secret = (await client.post("/api/v1/tokens", json={"name": name, "scopes": ["read"]})).json()["secret"]
         tasks.append(await listens(app, {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {secret}"}))
     await client.delete("/api/v1/tokens/man-hinh")
-    await asyncio.wait_for(tasks[0], 5)
+    await asyncio.wait_for(tasks[0], 30)
     done, _ = await asyncio.wait([tasks[1]], timeout=0.2)
     assert not done
     await client.delete("/api/v1/tokens/kiosk")
-    await asyncio.wait_for(tasks[1], 5)
+    await asyncio.wait_for(tasks[1], 30)
 
 
 async def test_a_stream_ends_when_its_person_signs_out_or_is_disabled(
@@ -408,17 +408,17 @@ async def test_a_stream_ends_when_its_person_signs_out_or_is_disabled(
             async with centre.records.write() as connection:
                 await set_disabled(connection, "truc-ban")
             await centre.bus.announce("centre.live.people", {})
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_a_stream_ends_when_its_token_expires(
     app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thap.web.sse._HEARTBEAT_S", 0.2)
-    body = {"name": "ngan", "scopes": ["read"], "expires": "800ms"}
+    body = {"name": "ngan", "scopes": ["read"], "expires": "4s"}
     secret = (await client.post("/api/v1/tokens", json=body)).json()["secret"]
     task = await listens(app, {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {secret}"})
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
 
 
 # ---- tokens

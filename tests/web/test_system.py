@@ -31,7 +31,7 @@ async def beat(bus: Bus, role: str, stages: dict[str, Any] | None = None, **coun
     )
 
 
-async def ready(client: httpx.AsyncClient, wanted: int, limit_s: float = 8) -> dict[str, str]:
+async def ready(client: httpx.AsyncClient, wanted: int, limit_s: float = 30) -> dict[str, str]:
     deadline = time.monotonic() + limit_s
     while True:
         answer = await client.get("/readyz")
@@ -51,7 +51,7 @@ async def test_the_centre_is_ready_once_its_roles_are(stranger: httpx.AsyncClien
     await beat(bus, "history")
     await beat(bus, "respond")
     await beat(bus, "engine", {"detect": {"seq": 0, "ready": False}})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (why := await ready(stranger, 503))["engine"] == "not heard yet":
         assert time.monotonic() < deadline
     assert why["engine"] == "detect is still starting"
@@ -69,7 +69,7 @@ async def test_a_centre_without_its_stream_is_not_ready_and_recovers(
     nats_server.stop()
     assert "does not answer" in (await ready(stranger, 503))["journal"]
     nats_server.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while True:
         await beat(bus, "history")
         await beat(bus, "respond")
@@ -96,7 +96,7 @@ async def test_figures_can_be_read_by_prometheus(client: httpx.AsyncClient, bus:
         faults=2,
     )
     await beat(bus, "gateway", {}, **{"http.accepted": 500, "ais.bad_checksum": 4})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(centre.parts["live"].board.beats()) < 2:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
@@ -122,7 +122,7 @@ async def test_the_system_page_is_for_those_who_may_read(
 ) -> None:
     assert (await stranger.get("/api/v1/system")).status_code == 401
     await beat(bus, "engine", {"detect": {"seq": 7, "lag": 3}})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not (body := (await client.get("/api/v1/system")).json())["roles"]:
         assert time.monotonic() < deadline
     assert body["roles"][0]["stages"]["detect"]["lag"] == 3 and body["roles"][0]["fresh"]

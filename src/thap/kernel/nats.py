@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -64,10 +65,31 @@ def find_nats_server() -> str:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on right now."""
+    """A TCP port nobody listens on right now.
+
+    It lies below those that the system gives to outgoing connections, so that none of them takes it before the server
+    that it is for; two who ask at once are unlikely to get the same.
+    """
+    for _ in range(50):
+        port = secrets.randbelow(_OUTGOING - _FIRST_PORT) + _FIRST_PORT
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _first_outgoing_port() -> int:
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32_768
+    return first if first > _FIRST_PORT + 1_000 else 65_536
+
+
+_FIRST_PORT = 20_000
+_OUTGOING = _first_outgoing_port()
 
 
 class NatsServer:
@@ -87,6 +109,9 @@ class NatsServer:
         self.mqtt_port = 0
         self.password = ""
         self._password_hash = ""
+        self._has_listened = False
+        self._log_begin = 0
+        """Where in its log the present process began to write."""
 
     @property
     def url(self) -> str:
@@ -175,11 +200,22 @@ class NatsServer:
     def start(self, timeout_s: float = 20) -> None:
         """Start the server and wait until it accepts connections.
 
+        Where another program took a port between its choice and this start, others are chosen; not once the server
+        has listened, for whoever knows its ports then goes on using them.
+
         Raises:
             UnavailableError: it ended or did not listen in time; the message quotes its log.
         """
+        deadline = time.monotonic() + timeout_s
+        while not self._try_start(deadline):
+            self.prepare()
+        self._has_listened = True
+
+    def _try_start(self, deadline: float) -> bool:
+        """Start the process once; False where it ended for want of a port and may try others."""
         if not self.port:
             self.prepare()
+        self._log_begin = self._log.stat().st_size if self._log.exists() else 0
         process = self._process = subprocess.Popen(
             [find_nats_server(), "-c", str(self._config)],
             stdin=subprocess.DEVNULL,
@@ -188,17 +224,24 @@ class NatsServer:
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock taken
         )
-        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise UnavailableError(f"nats-server ended: {self._last_words()}", where=str(self._log))
-            with socket.socket() as probe:
-                probe.settimeout(0.5)
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+                said = self._last_words()
+                if "Error listening on port" in said and not self._has_listened:
+                    return False
+                raise UnavailableError(f"nats-server ended: {said}", where=str(self._log))
+            if self._answers() and process.poll() is None:
+                return True
             time.sleep(0.02)
         self.stop()
-        raise UnavailableError(f"nats-server did not listen within {timeout_s:.0f} s", where=str(self._log))
+        raise UnavailableError("nats-server did not listen in time", where=str(self._log))
+
+    def _answers(self) -> bool:
+        """Whether a stream server greets on the port: another program may hold it."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5) as probe:
+            probe.settimeout(0.5)
+            return probe.recv(5) == b"INFO "
+        return False
 
     def alive(self) -> bool:
         """Whether the process runs."""
@@ -218,7 +261,7 @@ class NatsServer:
 
     def _last_words(self) -> str:
         try:
-            lines = self._log.read_text("utf-8", "replace").splitlines()
+            lines = self._log.read_bytes()[self._log_begin :].decode("utf-8", "replace").splitlines()
         except OSError:
             return "it left no log"
         telling = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
