@@ -12,7 +12,9 @@ import { startLanguage } from './lib/i18n.svelte';
 
 // A part that this page needs cannot be had. Where that is because a newer console was put in place, and the parts of
 // this one are gone, the page is loaded anew; not where the line is down.
-window.addEventListener('vite:preloadError', () => {
+window.addEventListener('vite:preloadError', (event) => {
+  // A style sheet that did not come would count as there when the part is asked for again.
+  for (const link of document.querySelectorAll<HTMLLinkElement>('link[rel=stylesheet]')) if (event.payload.message.includes(link.href)) link.remove();
   const entry = document.querySelector<HTMLScriptElement>('script[type=module][src]')?.getAttribute('src');
   if (!entry) return;
   void fetch('/', { cache: 'no-store' })

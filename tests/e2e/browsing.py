@@ -11,7 +11,10 @@ import httpx
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-__all__ = ["Running", "Screen", "bars_nobody", "until"]
+CUT = ("net::ERR_", "WebSocket", "EventSource", "Failed to load resource", "Failed to fetch", "Unable to preload")
+"""What the browser remarks of a line that is cut."""
+
+__all__ = ["CUT", "Running", "Screen", "bars_nobody", "until"]
 
 
 @dataclass

@@ -9,7 +9,7 @@
 import type { Component } from 'svelte';
 import type { LazyRouteComponent } from 'sv-router';
 
-export type Group = 'watch' | 'work' | 'measure' | 'manage';
+export type Group = 'watch' | 'work' | 'domain' | 'measure' | 'manage';
 
 export interface Screen {
   /** Name of the folder, of the message namespace. */

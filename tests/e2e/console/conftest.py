@@ -45,7 +45,7 @@ title = { vi = "Không", en = "None" }
 
 def _remark(said: ConsoleMessage, found: list[str]) -> None:
     """Keep errors and warnings; not that maps drawn without a graphics card are slow."""
-    if said.type in ("error", "warning") and "GPU stall" not in said.text:
+    if said.type in ("error", "warning") and not any(word in said.text for word in ("GPU stall", "GL Driver Message")):
         where = str(said.location.get("url", ""))
         found.append(f"{said.text} {where}".rstrip())
 
@@ -60,6 +60,7 @@ class Desk:
     """Signed in as the machine's owner."""
     browser: Browser
     opened: list[tuple[BrowserContext, list[str]]] = field(default_factory=list)
+    provoked: dict[BrowserContext, set[str]] = field(default_factory=dict)
 
     def station(self, name: str, *, domain: str = "water", lon: float = 105.6, lat: float = 10.45) -> None:
         """Register a station with one datastream, `name/level`, of the property water_level (m)."""
@@ -103,8 +104,8 @@ class Desk:
     ) -> Page:
         """A page of the console, signed in as `login`, as the machine's owner where that is None, as nobody if ''.
 
-        What goes wrong on it (errors, requests to elsewhere) fails the test at its end; take it out of
-        `faults(page)` where a test provokes it.
+        What goes wrong on it (errors, requests to elsewhere) fails the test at its end, but for what the test says it
+        `provokes`.
         """
         made = context or self.browser.new_context(viewport={"width": width, "height": height}, locale="vi-VN")
         page = made.new_page()
@@ -134,9 +135,19 @@ class Desk:
         if not url.startswith((self.http, self.http.replace("http", "ws", 1), "blob:", "data:")):
             found.append(f"asked {url}")
 
-    def faults(self, page: Page) -> list[str]:
-        """What went wrong on a page so far; the list itself, so that a test may clear what it provoked."""
-        return next(found for context, found in self.opened if context is page.context)
+    def provokes(self, page: Page, *words: str) -> None:
+        """What the test provokes on a page, whenever the browser remarks on it: remarks with one of these words are no
+        faults. `browsing.CUT` are those on a line that is cut."""
+        self.provoked.setdefault(page.context, set()).update(words)
+
+    def faults(self) -> list[str]:
+        """What went wrong on all pages so far, but for what was provoked."""
+        return [
+            fault
+            for context, found in self.opened
+            for fault in found
+            if not any(word in fault for word in self.provoked.get(context, ()))
+        ]
 
 
 @pytest.fixture(scope="package")
@@ -164,10 +175,12 @@ def desk_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def desk(desk_of_all: Desk) -> Iterator[Desk]:
     """The centre and the browser; afterwards nothing may have gone wrong on any page."""
     yield desk_of_all
-    opened, desk_of_all.opened = desk_of_all.opened, []
-    for context, _found in opened:
+    for context, _found in desk_of_all.opened:
         context.close()
-    assert [fault for _context, found in opened for fault in found] == []
+    faults = desk_of_all.faults()
+    desk_of_all.opened.clear()
+    desk_of_all.provoked.clear()
+    assert faults == []
 
 
 @pytest.fixture

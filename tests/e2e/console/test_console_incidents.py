@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from browsing import bars_nobody
+from browsing import CUT, bars_nobody
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -71,7 +71,7 @@ def test_one_is_opened_by_hand_and_those_alike_are_shown_before(desk: Any) -> No
     dialog.get_by_role("button", name="Vẫn mở vụ việc mới").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sạt lở bờ kênh thử nghiệm")
     assert not page.url.endswith(f"/{there}")
-    desk.faults(page).clear()  # the browser's own remark on the refusal
+    desk.provokes(page, "status of 400")
 
 
 def test_an_incident_is_worked_on_to_its_end(desk: Any, until: Callable[..., None]) -> None:
@@ -133,7 +133,7 @@ def test_who_comes_second_is_told_what_changed_and_asked_again(desk: Any, until:
     assert state(desk, number) == "open"
     asked.get_by_role("button", name="Vẫn làm").click()
     until(lambda: state(desk, number) == "in_progress")
-    desk.faults(page).clear()  # the line cut, and the refusal
+    desk.provokes(page, *CUT, "status of 409")
 
 
 def test_two_become_one_and_a_part_becomes_its_own(desk: Any, until: Callable[..., None]) -> None:
@@ -161,7 +161,7 @@ def test_who_may_not_see_it_is_told_that_there_is_none(desk: Any) -> None:
     number = made(desk, "Vụ của xã khác")
     page = desk.open(f"/incidents/{number}", login="xa-khac-vu-viec")
     expect(page.get_by_role("alert")).to_contain_text("Không còn nữa")
-    desk.faults(page).clear()
+    desk.provokes(page, "status of 404")
 
 
 def test_the_figures_open_to_their_incidents_and_the_phone_shows_all(desk: Any) -> None:

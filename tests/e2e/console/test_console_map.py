@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from browsing import bars_nobody
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 MAP = "[role=toolbar]"
 
@@ -17,12 +17,6 @@ def sail(desk: Any, name: str, lon: float = 105.62, lat: float = 10.45) -> None:
     row = {"mover": name, "lon": lon, "lat": lat, "speed_kn": 7.5, "course_deg": 45.0}
     answer = desk.api.post("/api/v1/positions", json=[row])
     assert answer.is_success, answer.text
-
-
-def quiet(desk: Any, page: Page) -> None:
-    """The software rasteriser's remarks on its own speed are no faults."""
-    faults = desk.faults(page)
-    faults[:] = [fault for fault in faults if "GL Driver Message" not in fault]
 
 
 def test_a_mover_appears_on_the_map_and_is_found_selected_and_followed(desk: Any, until: Callable[..., None]) -> None:
@@ -39,7 +33,6 @@ def test_a_mover_appears_on_the_map_and_is_found_selected_and_followed(desk: Any
     expect(card.get_by_role("link", name="Lịch sử")).to_have_attribute("href", "/movers/tau-tim")
     sail(desk, "tau-tim", lon=105.63)
     bars_nobody(page)
-    quiet(desk, page)
 
 
 def test_places_are_found_by_their_old_names_and_incidents_by_their_number(desk: Any) -> None:
@@ -53,7 +46,6 @@ def test_places_are_found_by_their_old_names_and_incidents_by_their_number(desk:
     page.fill("#search", "khong dau co ten nay")
     expect(page.locator("header [role=status].remark")).to_contain_text("Nothing is called")
     bars_nobody(page)
-    quiet(desk, page)
 
 
 def test_layers_are_turned_off_and_stay_off_on_a_phone(desk: Any) -> None:
@@ -67,7 +59,6 @@ def test_layers_are_turned_off_and_stay_off_on_a_phone(desk: Any) -> None:
     page.wait_for_selector(MAP, timeout=60_000)
     page.get_by_role("button", name="Lớp và chú giải").click()
     expect(page.get_by_label("Trạm, thiết bị")).not_to_be_checked()
-    quiet(desk, page)
 
 
 def test_a_drawn_area_lists_what_lies_inside(desk: Any) -> None:
@@ -89,4 +80,3 @@ def test_a_drawn_area_lists_what_lies_inside(desk: Any) -> None:
     drawing.get_by_role("button", name=f"Trạm {name}").click()
     expect(drawing.get_by_role("button", name=f"Trạm {name}")).to_have_attribute("aria-pressed", "true")
     bars_nobody(page)
-    quiet(desk, page)

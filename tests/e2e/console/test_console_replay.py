@@ -8,13 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from browsing import bars_nobody
-from playwright.sync_api import Page, expect
-
-
-def drawn_in_software(desk: Any, page: Page) -> None:
-    """Take out the browser's remarks on a map that is drawn without a graphics card."""
-    faults = desk.faults(page)
-    faults[:] = [fault for fault in faults if "GL Driver Message" not in fault]
+from playwright.sync_api import expect
 
 
 def test_an_hour_is_played_again(desk: Any, until: Callable[..., None]) -> None:
@@ -45,7 +39,6 @@ def test_an_hour_is_played_again(desk: Any, until: Callable[..., None]) -> None:
     page.locator("body").press("ArrowRight")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    drawn_in_software(desk, page)
 
 
 def test_a_time_is_chosen_first(desk: Any) -> None:
@@ -55,7 +48,6 @@ def test_a_time_is_chosen_first(desk: Any) -> None:
     page.get_by_role("button", name="1 giờ").click()
     page.wait_for_url(re.compile("from="))
     expect(page.locator(".mark")).to_be_visible()
-    drawn_in_software(desk, page)
 
 
 def test_a_drill_hides_what_was_done_and_shows_it_at_the_end(desk: Any, until: Callable[..., None]) -> None:
@@ -93,4 +85,3 @@ def test_a_drill_hides_what_was_done_and_shows_it_at_the_end(desk: Any, until: C
     assert state == "unacknowledged"  # nothing of it reached the centre
     page.goto(f"{desk.http}/replay")
     expect(page.get_by_role("region", name="Các buổi diễn tập trước")).to_contain_text("trả lời 1/")
-    drawn_in_software(desk, page)

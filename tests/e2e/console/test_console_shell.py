@@ -57,4 +57,4 @@ def test_a_session_that_ends_asks_again_and_the_page_stays(desk: Any) -> None:
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
     expect(page.locator("#search")).to_have_value("đang gõ dở")
-    desk.faults(page).clear()  # the browser's own remarks on the refusals
+    desk.provokes(page, "status of 401", "HTTP Authentication failed")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browsing import bars_nobody
+from browsing import CUT, bars_nobody
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
@@ -134,7 +134,7 @@ def test_tasks_finished_without_a_line_are_there_once_when_it_is_back(
     assert link["detail"]["taken"] == 1_795_138_200_000_000  # as the camera wrote it
     (kept,) = whole(desk, incident)["attachments"]
     assert (kept["width"], kept["height"]) == (1920, 1440)
-    desk.faults(page).clear()  # the browser's own remarks on the lost line
+    desk.provokes(page, *CUT)
 
 
 def test_an_answer_that_is_lost_makes_nothing_twice(desk: Any, official: str, tasks: tuple[int, list[int]]) -> None:
@@ -162,7 +162,7 @@ def test_an_answer_that_is_lost_makes_nothing_twice(desk: Any, official: str, ta
     expect(page.locator("#content")).to_contain_text("Mọi thứ đã gửi xong", timeout=40_000)
     assert len(did(desk, incident, "task_done")) == 1
     assert len([one for one in whole(desk, incident)["links"] if one["kind"] == "file"]) == 1
-    desk.faults(page).clear()
+    desk.provokes(page, *CUT, "Service Worker registration blocked")
 
 
 def test_a_task_that_others_closed_meanwhile_is_shown_with_the_words_kept(
@@ -186,7 +186,7 @@ def test_a_task_that_others_closed_meanwhile_is_shown_with_the_words_kept(
     card.get_by_role("button", name="Gửi thành ý kiến").click()
     expect(page.locator("#content")).to_contain_text("Mọi thứ đã gửi xong", timeout=20_000)
     assert [event["comment"] for event in did(desk, incident, "comment")] == ["Tôi đã đến lúc 8 giờ"]
-    desk.faults(page).clear()
+    desk.provokes(page, *CUT, "status of 409")
 
 
 def test_what_one_person_did_is_not_sent_as_anothers(desk: Any, official: str, tasks: tuple[int, list[int]]) -> None:
@@ -211,7 +211,7 @@ def test_what_one_person_did_is_not_sent_as_anothers(desk: Any, official: str, t
     expect(page.locator("#content")).to_contain_text("Mọi thứ đã gửi xong", timeout=30_000)
     (said,) = did(desk, incident, "comment")
     assert (said["by"], said["comment"]) == (official, "của tôi")
-    desk.faults(page).clear()
+    desk.provokes(page, *CUT, "status of 4", "Service Worker registration blocked")
 
 
 @pytest.mark.parametrize("width", [390, 320])

@@ -28,7 +28,7 @@ def test_a_warning_is_composed_by_one_and_approved_by_another(desk: Any) -> None
     page.get_by_role("button", name="Gửi duyệt").click()  # refused: it says what is missing, at the fields
     described = page.get_by_role("group", name="Diễn biến")
     expect(described).to_contain_text("còn trống")
-    desk.faults(page).clear()
+    desk.provokes(page, "status of 400")
     bars_nobody(page)
     for number in (0, 1):
         described.get_by_role("textbox").nth(number).fill("Nước lên nhanh.")

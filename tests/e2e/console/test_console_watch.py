@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browsing import bars_nobody
+from browsing import CUT, bars_nobody
 from playwright.sync_api import Page, Route, expect
 
 NAMES = ("truc-1", "truc-2", "truc-3")
@@ -116,9 +116,7 @@ def test_somebody_elses_change_is_told(desk: Any) -> None:
     item.get_by_role("button", name=re.compile("Xác nhận")).click()
     expect(page.locator("[data-sonner-toast]").filter(has_text="Đã có người thay đổi trước")).to_be_visible()
     expect(item).to_contain_text("đã xác nhận")
-    faults = desk.faults(page)
-    assert all("409" in fault for fault in faults)  # the browser's own remark on the refusal
-    faults.clear()
+    desk.provokes(page, "status of 409")
 
 
 def test_an_alarm_that_comes_while_the_list_is_read_stays(desk: Any, until: Until) -> None:
@@ -138,7 +136,7 @@ def test_an_alarm_that_comes_while_the_list_is_read_stays(desk: Any, until: Unti
     item.get_by_role("button", name=re.compile("Xác nhận")).click()  # refused: the list is read again
     expect(page.locator("[data-sonner-toast]").filter(has_text="thay đổi trước")).to_be_visible()
     expect(line(page, "truc-2/level")).to_be_visible()
-    desk.faults(page).clear()
+    desk.provokes(page, "status of 409")
 
 
 def test_an_incident_is_opened_from_an_alarm(desk: Any, until: Until) -> None:
@@ -192,7 +190,7 @@ def test_a_lost_connection_is_told_and_nothing_is_missed_after_it(desk: Any, unt
     expect(page.locator("#banner")).to_have_count(0)
     desk.say(truc_1=9.0)
     expect(line(page, "truc-1/level")).to_be_visible(timeout=10_000)
-    desk.faults(page).clear()
+    desk.provokes(page, *CUT)
 
 
 def test_the_gateway_killed_and_restarted_leaves_the_page_right(desk: Any, until: Until) -> None:
@@ -214,7 +212,7 @@ def test_the_gateway_killed_and_restarted_leaves_the_page_right(desk: Any, until
     expect(line(page, "truc-3/level")).to_be_visible(timeout=10_000)
     button = line(page, "truc-2/level").get_by_role("button")
     expect(button).to_have_attribute("title", re.compile("đã hết"), timeout=10_000)
-    desk.faults(page).clear()
+    desk.provokes(page, *CUT)
 
 
 @pytest.mark.parametrize(
