@@ -12,7 +12,11 @@ DOMAIN = Domain(
     title={"vi": "Giao thông", "en": "Traffic"},
     package="thap.domains.traffic",
     rules="rules.toml",
+    tables=("thap.domains.traffic.plate_records", "thap.domains.traffic.corridors"),
+    parts=("thap.domains.traffic.background:part",),
+    parameters="parameters.toml",
     demo=contribute,
+    api="thap.domains.traffic.api:router",
     indicators="thap.domains.traffic.indicators:INDICATORS",
     layers=(
         Layer(
