@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from thap.detect.detector import Severity
-from thap.detect.rules import Rule
+from thap.domains.rice.detectors import CONDITION
 from thap.domains.truth import Quiet
 from thap.domains.world import Doubles, Longs, Plan, Series, Signal, Thing, Truth, World
 from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US
@@ -61,7 +61,7 @@ def contribute(world: World) -> None:
             gaps=gaps,
         )
         world.add(series)
-        world.expect(_peaks(world, rules["rice.planthopper_catch"], series))
+        world.expect(_peaks(world, series))
         world.expect(Quiet(rules["rice.trap_silent"], world, series, "trap sends nothing"))
 
 
@@ -86,11 +86,12 @@ def _nights(world: World, number: int) -> Signal:
     return signal
 
 
-def _peaks(world: World, rule: Rule, series: Series) -> Callable[[int, int], Iterable[Truth]]:
-    steps = [
-        (float(rule.limit), rule.severity),
-        *((float(level.above or 0), level.severity) for level in rule.limit_levels()),
-    ]
+def _peaks(world: World, series: Series) -> Callable[[int, int], Iterable[Truth]]:
+    from thap.domains.parameters import shipped_parameters
+    from thap.domains.rice import DOMAIN
+
+    bounds = shipped_parameters(DOMAIN)
+    steps = [(bounds["catch_watch"], Severity.MEDIUM), (bounds["catch_high"], Severity.HIGH)]
 
     def truth(begin: int, end: int) -> Iterable[Truth]:
         times = world.due(series, max(begin - 4 * DAY_US, world.start), end + 4 * DAY_US)
@@ -102,7 +103,7 @@ def _peaks(world: World, rule: Rule, series: Series) -> Callable[[int, int], Ite
                 worst = max(worst, *reached) if start else max(reached)
                 start = start or time
             elif start:
-                yield Truth(rule.name, series.key, start, time, worst, note="flight of planthoppers")
+                yield Truth(CONDITION, series.key, start, time, worst, note="flight of planthoppers")
                 start = 0
 
     return truth

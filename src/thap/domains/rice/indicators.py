@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from thap.kernel.clock import HOUR_US
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from thap.domains.rice.records import ADVICE, SURVEY, advice, surveys, zones
+from thap.kernel.clock import HOUR_US, VIETNAM, from_us
 from thap.measure.indicators.incidents import of_domain
 from thap.measure.indicators.latest import values_now
-from thap.measure.indicators.model import COUNT, Indicator, Target, highest, quantile
+from thap.measure.indicators.model import COUNT, Column, Indicator, Target, highest, quantile
+from thap.measure.indicators.sources import Selected
 
 __all__ = ["INDICATORS"]
 
 _TRAPS = {"vi": "Bẫy đèn", "en": "Light traps"}
 _NIGHT = values_now("planthopper_catch", unit="con", within_us=30 * HOUR_US)
 """One count a night, and six hours of grace."""
+
+_ADVICE = (
+    Column("zone", {"vi": "Tiểu vùng", "en": "Zone"}),
+    Column("peak", {"vi": "Đỉnh bẫy", "en": "Peak"}),
+    Column("sow_from", {"vi": "Gieo từ", "en": "Sow from"}),
+    Column("sow_to", {"vi": "Gieo đến", "en": "Sow until"}),
+)
+_SURVEYS = (
+    Column("surveyed", {"vi": "Ngày", "en": "Day"}),
+    Column("commune", {"vi": "Xã, phường", "en": "Commune"}, "commune"),
+    Column("pest", {"vi": "Đối tượng", "en": "Pest"}),
+    Column("created_by", {"vi": "Người báo", "en": "By"}),
+)
+
+
+def _drafts(_now: int) -> sa.Select[Any]:
+    a = advice.c
+    return (
+        sa.select(a.id, zones.c.name.label("zone"), a.peak, a.sow_from, a.sow_to)
+        .join_from(advice, zones)
+        .where(a.state == "draft")
+    )
+
+
+def _surveyed(now: int) -> sa.Select[Any]:
+    s = surveys.c
+    since = (from_us(now).astimezone(VIETNAM).date() - timedelta(days=6)).isoformat()
+    return sa.select(s.id, s.surveyed, s.commune, s.pest, s.created_by).where(
+        s.surveyed >= since, s.replaced_by.is_(None)
+    )
+
 
 INDICATORS = (
     Indicator(
@@ -58,6 +96,35 @@ INDICATORS = (
         rows=_NIGHT,
         action="thing.read",
         source=_TRAPS,
+        reduce=COUNT,
+        direction="higher",
+        domain="rice",
+        every_s=300,
+    ),
+    Indicator(
+        id="rice.advice_waiting",
+        title={"vi": "Khuyến cáo gieo sạ chờ duyệt", "en": "Sowing advice to approve"},
+        meaning={
+            "vi": "Khuyến cáo gieo sạ né rầy hệ thống đã soạn mà cán bộ bảo vệ thực vật chưa duyệt.",
+            "en": "Sowing advice that was drafted and that the plant-protection officer has not approved yet.",
+        },
+        rows=Selected(_ADVICE, _drafts, ADVICE),
+        action="register.read",
+        source={"vi": "Sổ khuyến cáo", "en": "Register of advice"},
+        reduce=COUNT,
+        domain="rice",
+        every_s=300,
+    ),
+    Indicator(
+        id="rice.surveys_week",
+        title={"vi": "Phiếu điều tra 7 ngày", "en": "Surveys of 7 days"},
+        meaning={
+            "vi": "Số phiếu điều tra đồng ruộng có ngày điều tra trong 7 ngày qua, phiếu đã sửa không tính.",
+            "en": "Field surveys of the last 7 days; those that were corrected are not counted.",
+        },
+        rows=Selected(_SURVEYS, _surveyed, SURVEY),
+        action="register.read",
+        source={"vi": "Phiếu điều tra, BC7N", "en": "Field surveys, weekly reports"},
         reduce=COUNT,
         direction="higher",
         domain="rice",
