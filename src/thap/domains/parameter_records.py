@@ -14,7 +14,14 @@ from thap.domains.parameters import Parameters, shipped_parameters
 from thap.kernel.errors import ConflictError, InputError
 from thap.kernel.records import metadata
 
-__all__ = ["ParameterVersion", "domain_parameters", "load_parameters", "parameter_versions", "set_parameter"]
+__all__ = [
+    "ParameterVersion",
+    "all_versions",
+    "domain_parameters",
+    "load_parameters",
+    "parameter_versions",
+    "set_parameter",
+]
 
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -77,6 +84,19 @@ async def parameter_versions(connection: AsyncConnection, domain: Domain, name: 
         .order_by(_P.version.desc())
     )
     return [ParameterVersion(*row) for row in rows]
+
+
+async def all_versions(connection: AsyncConnection, domain: Domain) -> dict[str, list[ParameterVersion]]:
+    """All that the parameters of a domain were set to, by name, each newest first; those never set are left out."""
+    rows = await connection.execute(
+        sa.select(_P.name, _P.version, _P.value, _P.source, _P.changed, _P.changed_by)
+        .where(_P.domain == domain.name)
+        .order_by(_P.name, _P.version.desc())
+    )
+    found: dict[str, list[ParameterVersion]] = {}
+    for name, *row in rows:
+        found.setdefault(name, []).append(ParameterVersion(*row))
+    return found
 
 
 async def set_parameter(

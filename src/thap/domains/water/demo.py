@@ -16,10 +16,10 @@ from thap.domains.truth import Limit, Quiet, limit_of, local_hour, rise_within
 from thap.domains.world import Doubles, Longs, Plan, Series, Signal, Thing, World, bump
 from thap.kernel.clock import HOUR_US, MINUTE_US
 
-__all__ = ["contribute"]
+__all__ = ["GAUGES", "Gauge", "contribute", "tide_signal"]
 
 
-class _Gauge(NamedTuple):
+class Gauge(NamedTuple):
     name: str
     title: str
     lon: float
@@ -32,13 +32,13 @@ class _Gauge(NamedTuple):
     """Hours after the tide at the mouth."""
 
 
-_GAUGES = (
-    _Gauge("tan-chau", "Trạm thủy văn Tân Châu", 105.243, 10.802, 2.60, 0.14, 7.5),
-    _Gauge("hong-ngu", "Trạm thủy văn Hồng Ngự", 105.339, 10.806, 2.30, 0.16, 7.0),
-    _Gauge("cao-lanh", "Trạm thủy văn Cao Lãnh", 105.640, 10.418, 1.05, 0.40, 5.0),
-    _Gauge("my-thuan", "Trạm thủy văn Mỹ Thuận", 105.903, 10.276, 0.70, 0.52, 3.8),
-    _Gauge("my-tho", "Trạm thủy văn Mỹ Tho", 106.365, 10.346, 0.42, 0.68, 1.6),
-    _Gauge("vam-kenh", "Trạm thủy văn Vàm Kênh", 106.735, 10.272, 0.10, 0.98, 0.0),
+GAUGES = (
+    Gauge("tan-chau", "Trạm thủy văn Tân Châu", 105.243, 10.802, 2.60, 0.14, 7.5),
+    Gauge("hong-ngu", "Trạm thủy văn Hồng Ngự", 105.339, 10.806, 2.30, 0.16, 7.0),
+    Gauge("cao-lanh", "Trạm thủy văn Cao Lãnh", 105.640, 10.418, 1.05, 0.40, 5.0),
+    Gauge("my-thuan", "Trạm thủy văn Mỹ Thuận", 105.903, 10.276, 0.70, 0.52, 3.8),
+    Gauge("my-tho", "Trạm thủy văn Mỹ Tho", 106.365, 10.346, 0.42, 0.68, 1.6),
+    Gauge("vam-kenh", "Trạm thủy văn Vàm Kênh", 106.735, 10.272, 0.10, 0.98, 0.0),
 )
 _SALT = (
     ("xuan-hoa", "Trạm đo mặn Xuân Hòa", 106.455, 10.326, 0.45),
@@ -71,7 +71,7 @@ def contribute(world: World) -> None:
     _weather(world, rules)
 
 
-def _tide(times: Longs, gauge: _Gauge, phases: Doubles) -> Doubles:
+def _tide(times: Longs, gauge: Gauge, phases: Doubles) -> Doubles:
     hours = times / HOUR_US - gauge.lag_h
     parts = sum(
         share * np.cos(2 * np.pi * hours / period - phase)
@@ -80,10 +80,20 @@ def _tide(times: Longs, gauge: _Gauge, phases: Doubles) -> Doubles:
     return gauge.stage + gauge.tide * np.asarray(parts, np.float64)
 
 
+def tide_signal(world: World, gauge: Gauge) -> Signal:
+    """The level of a gauge by tides alone: no floods, no noise."""
+    phases = _phases(world)
+    return lambda times: _tide(times, gauge, phases)
+
+
+def _phases(world: World) -> Doubles:
+    return np.asarray(world.random("tide").uniform(0, 2 * np.pi, len(_TIDES)))
+
+
 def _levels(world: World, rules: dict[str, Rule]) -> None:
-    phases = world.random("tide").uniform(0, 2 * np.pi, len(_TIDES))
-    flooded = [gauge for gauge in _GAUGES if f"water.flood_{gauge.name.replace('-', '_')}" in rules]
-    for number, gauge in enumerate(_GAUGES):
+    phases = _phases(world)
+    flooded = [gauge for gauge in GAUGES if f"water.flood_{gauge.name.replace('-', '_')}" in rules]
+    for number, gauge in enumerate(GAUGES):
         world.add(Thing(gauge.name, gauge.title, "hydrology", "water", gauge.lon, gauge.lat))
         turn = flooded.index(gauge) if gauge in flooded else -1
         rule = rules.get(f"water.flood_{gauge.name.replace('-', '_')}")
@@ -95,7 +105,7 @@ def _levels(world: World, rules: dict[str, Rule]) -> None:
                 5 * HOUR_US,
                 (90 * MINUTE_US, 200 * MINUTE_US),
                 first=2 * HOUR_US,
-                turn=(number, len(_GAUGES)),
+                turn=(number, len(GAUGES)),
             ),
             Plan(world, f"level-hiccup-{gauge.name}", 9 * HOUR_US, (12 * MINUTE_US, 20 * MINUTE_US)),
         )
@@ -140,7 +150,7 @@ def _levels(world: World, rules: dict[str, Rule]) -> None:
         world.expect(Quiet(rules["water.station_silent"], world, series, "station stops sending"))
 
 
-def _level(world: World, gauge: _Gauge, phases: Doubles, turn: int, rule: Rule | None) -> Signal:
+def _level(world: World, gauge: Gauge, phases: Doubles, turn: int, rule: Rule | None) -> Signal:
     """Tide and stage, with floods to a level of the alarm ladder, waves that stay just under it, and rises."""
     if rule is None:
         rise = Plan(world, f"rise-{gauge.name}", 10 * HOUR_US, (4 * HOUR_US, 6 * HOUR_US), first=30 * MINUTE_US)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import sqlalchemy as sa
+
+from thap.domains.water.records import water_air
 from thap.kernel.clock import HOUR_US
+from thap.kernel.policy import Resource
 from thap.measure.indicators.incidents import of_domain
 from thap.measure.indicators.latest import values_now
-from thap.measure.indicators.model import Direction, Indicator, Target, highest
+from thap.measure.indicators.model import Column, Direction, Indicator, Target, highest
+from thap.measure.indicators.sources import Selected
+from thap.observe.registry import things
 
 __all__ = ["INDICATORS"]
 
@@ -61,6 +69,22 @@ def _now(
     )
 
 
+def _air_now(now: int) -> sa.Select[Any]:
+    """The newest index of each station of the air, unless it is older than six hours."""
+    return (
+        sa.select(
+            things.c.id,
+            things.c.title,
+            things.c.commune,
+            water_air.c.aqi,
+            water_air.c.pollutant,
+            water_air.c.hour.label("time"),
+        )
+        .join(things, things.c.name == water_air.c.thing)
+        .where(water_air.c.hour > now - 7 * HOUR_US, water_air.c.aqi.is_not(None))
+    )
+
+
 INDICATORS = (
     *(_level(*station) for station in _STATIONS),
     _now(
@@ -110,6 +134,32 @@ INDICATORS = (
         "m/s",
         1,
         None,
+    ),
+    Indicator(
+        id="water.aqi",
+        title={"vi": "VN_AQI xấu nhất", "en": "Worst VN_AQI"},
+        meaning={
+            "vi": "Chỉ số VN_AQI theo giờ cao nhất của các trạm, 6 giờ qua. Vàng từ mức Kém, đỏ từ mức Xấu.",
+            "en": "The highest hourly VN_AQI of any station within 6 hours. Yellow from Poor, red from Bad.",
+        },
+        rows=Selected(
+            (
+                Column("title", {"vi": "Trạm", "en": "Station"}),
+                Column("commune", {"vi": "Xã, phường", "en": "Commune"}, "commune"),
+                Column("aqi", {"vi": "VN_AQI", "en": "VN_AQI"}, "number"),
+                Column("pollutant", {"vi": "Do chất", "en": "By"}),
+                Column("time", {"vi": "Giờ", "en": "Hour"}, "time"),
+            ),
+            _air_now,
+            Resource((things.c.commune,), domain=things.c.domain, thing=things.c.name),
+        ),
+        action="thing.read",
+        source=_SENSORS,
+        reduce=highest("aqi"),
+        digits=0,
+        direction="lower",
+        target=Target(high=100, warn_high=150, source="QĐ 1459/QĐ-TCMT: trên 100 là Kém, trên 150 là Xấu"),
+        domain="water",
     ),
     *of_domain("water"),
 )
