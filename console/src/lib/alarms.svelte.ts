@@ -1,12 +1,15 @@
 /**
  * The open alarms: read once, kept by the stream. One store for the queue, the map, the counters and the title badge.
  *
- * Changes are gathered and published once a frame at most, so that a flood costs one drawing, not two hundred.
+ * Changes are gathered and shown together: in a flood as often as a fifth of the page's time allows, so that whoever
+ * types or clicks is served first.
  */
+import { tick as shown } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
 
 import { api, ApiError, type Answer } from './api/client';
 import { said, tOr } from './i18n.svelte';
+import { merged } from './sorted';
 import { stream } from './stream.svelte';
 
 export type Alarm = Answer<'/api/v1/alarms'>['items'][number];
@@ -15,13 +18,24 @@ export type AlarmAct = 'acknowledge' | 'shelve' | 'unshelve' | 'suppress' | 'uns
 
 const OPEN = new Set<string>(['unacknowledged', 'acknowledged', 'returned_unacknowledged']);
 const PAGE = 1000;
-const GENTLE_MS = 100;
-/** So many alarms, and the lists are made anew half as often, and so on. */
-const MANY = 3000;
+/** Showing what changed takes at most this part of the page's time, and waits no longer than LATEST_MS. */
+const PART = 1 / 5;
+const LATEST_MS = 400;
 const HIDDEN_MS = 500;
 
 /** How pressing an alarm is: what calls for somebody first, then by severity. */
 export const rank = (alarm: Alarm): number => (alarm.state === 'acknowledged' ? 0 : 10) + alarm.severity;
+const before = (a: Alarm, b: Alarm): number => rank(b) - rank(a) || b.raised - a.raised || b.id - a.id;
+
+/** The same text for the same words: each event brings its own copies of the few there are. */
+const texts = new Map<string, string>();
+function shared(text: string): string {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size > 5000) texts.clear();
+  texts.set(text, text);
+  return text;
+}
 
 class Alarms {
   /** The open ones, the most pressing and newest first. Replaced, never changed. */
@@ -42,10 +56,16 @@ class Alarms {
     return counts;
   });
   #all = new Map<number, Alarm>();
+  /** Ids whose alarm is not in `open` as it is now; null where all of it is to be made anew. */
+  #changed: Set<number> | null = null;
   #meanwhile = new Set<AlarmEvent[]>();
   #annunciated = new Set<(event: AlarmEvent) => void>();
   #pending = false;
-  #published = 0;
+  #frame = 0;
+  #soon = 0;
+  #spare = 0;
+  /** Not before this moment (ms of the page's clock) is the list shown again. */
+  #next = 0;
   #users = 0;
   #stops: (() => void)[] = [];
 
@@ -94,6 +114,7 @@ class Alarms {
         offset = (page as { next?: string | null }).next ?? null;
       }
       this.#all = found;
+      this.#changed = null;
       this.failed = null;
       this.loaded = true;
     } catch (error) {
@@ -110,9 +131,8 @@ class Alarms {
    */
   async act(alarm: Alarm, act: AlarmAct, body: { comment?: string; for?: string } = {}): Promise<void> {
     const before = this.#all.get(alarm.id);
-    if (act === 'acknowledge' && before) this.#all.set(alarm.id, { ...before, state: before.active ? 'acknowledged' : before.state });
-    else this.#all.delete(alarm.id);
-    this.#publish();
+    this.#put(alarm.id, act === 'acknowledge' && before ? { ...before, state: before.active ? 'acknowledged' : before.state } : undefined);
+    this.#show();
     try {
       const answer =
         act === 'shelve'
@@ -121,11 +141,11 @@ class Alarms {
       if (answer) this.#apply(answer as unknown as AlarmEvent);
     } catch (error) {
       const now = this.#all.get(alarm.id);
-      if (before && (now === undefined ? act !== 'acknowledge' : now.version === before.version)) this.#all.set(alarm.id, before);
+      if (before && (now === undefined ? act !== 'acknowledge' : now.version === before.version)) this.#put(alarm.id, before);
       if (error instanceof ApiError && error.status === 409) await this.load();
       throw error;
     } finally {
-      this.#publish();
+      this.#show();
     }
   }
 
@@ -140,45 +160,66 @@ class Alarms {
     const known = this.#all.get(event.alarm);
     if (known && event.version < known.version) return false;
     if (!OPEN.has(event.to_state)) {
-      this.#all.delete(event.alarm);
+      this.#put(event.alarm, undefined);
       return false;
     }
     const { source, condition, severity, domain, commune, lon = null, lat = null, active, value = null, version } = event;
-    this.#all.set(event.alarm, {
+    this.#put(event.alarm, {
       ...(known as Alarm),
       id: event.alarm,
       source,
-      condition,
+      condition: shared(condition),
       severity,
-      domain,
-      commune,
+      domain: shared(domain),
+      commune: shared(commune),
       lon,
       lat,
       active,
       value,
       version,
-      state: event.to_state,
+      state: shared(event.to_state) as Alarm['state'],
       raised: event.action === 'raise' || !known ? event.time : known.raised,
       changed: event.recorded_at,
     });
     return event.annunciated;
   }
 
-  /** Show what changed: at the next frame, in a flood ten times a second, in a hidden tab after half a second. */
+  #put(id: number, alarm: Alarm | undefined): void {
+    if (alarm) this.#all.set(id, alarm);
+    else this.#all.delete(id);
+    this.#changed?.add(id);
+  }
+
+  /** Have what changed shown: at the next frame; in a flood as often as its own cost lets it; in a hidden tab after half a second. */
   #publish(): void {
     if (this.#pending) return;
     this.#pending = true;
-    const draw = () => {
-      window.clearTimeout(spare);
-      cancelAnimationFrame(frame);
-      this.#pending = false;
-      this.#published = performance.now();
-      this.open = [...this.#all.values()].sort((a, b) => rank(b) - rank(a) || b.raised - a.raised || b.id - a.id);
-    };
-    let frame = 0;
-    const wait = Math.max(0, this.#published + GENTLE_MS * (1 + this.#all.size / MANY) - performance.now());
-    if (wait === 0) frame = requestAnimationFrame(draw);
-    const spare = window.setTimeout(draw, wait || HIDDEN_MS);
+    const wait = Math.max(0, this.#next - performance.now());
+    const atFrame = () => (this.#frame = requestAnimationFrame(this.#show));
+    if (wait) this.#soon = window.setTimeout(atFrame, wait);
+    else atFrame();
+    this.#spare = window.setTimeout(this.#show, wait + HIDDEN_MS);
+  }
+
+  /** Show what changed now, as what somebody did is shown. */
+  #show = (): void => {
+    window.clearTimeout(this.#soon);
+    window.clearTimeout(this.#spare);
+    cancelAnimationFrame(this.#frame);
+    this.#pending = false;
+    const began = performance.now();
+    this.open = this.#sorted();
+    void shown().then(() => (this.#next = began + Math.min(LATEST_MS, (performance.now() - began) / PART)));
+  };
+
+  /** The list as it is now: what did not change keeps its order, so that only the rest is sorted. */
+  #sorted(): readonly Alarm[] {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    if (!changed) return [...this.#all.values()].sort(before);
+    const kept = changed.size ? this.open.filter((alarm) => !changed.has(alarm.id)) : this.open;
+    const fresh = [...changed].map((id) => this.#all.get(id)).filter((alarm) => alarm !== undefined);
+    return merged(kept, fresh.sort(before), before);
   }
 
   async #readTitles(): Promise<void> {

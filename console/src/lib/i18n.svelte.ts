@@ -37,6 +37,7 @@ export async function startLanguage(): Promise<void> {
     returnNull: false,
   });
   await read(language);
+  forget();
   state.language = language;
 }
 
@@ -44,6 +45,7 @@ export async function startLanguage(): Promise<void> {
 export async function speak(language: Language): Promise<void> {
   await read(language);
   await engine.changeLanguage(language);
+  forget();
   document.documentElement.lang = language;
   try {
     localStorage.setItem('thap-language', language);
@@ -59,16 +61,37 @@ export function language(): Language {
   return state.language;
 }
 
+/** What keys stand for in the language spoken, as found once: i18next takes ten times as long to find it again. */
+let found = new Map<string, string>();
+let known = new Map<string, boolean>();
+let plurals = new Intl.PluralRules('vi');
+const PART = /\{(\w+)\}/g;
+
+function forget(): void {
+  found = new Map();
+  known = new Map();
+  plurals = new Intl.PluralRules(engine.language);
+}
+
 /** A message. Reactive: what uses it is drawn anew when the language changes. */
 export function t(key: string, values?: Record<string, string | number>): string {
   void state.version;
-  return engine.t(key, values ?? {});
+  const count = values?.['count'];
+  const name = typeof count === 'number' ? `${key}\n${plurals.select(count)}` : key;
+  let text = found.get(name);
+  if (text === undefined) {
+    text = engine.t(key, { ...(typeof count === 'number' && { count }), skipInterpolation: true });
+    found.set(name, text);
+  }
+  return values ? text.replace(PART, (whole, part: string) => String(values[part] ?? whole)) : text;
 }
 
 /** A message, or `otherwise` where there is none of that key. */
 export function tOr(key: string, otherwise: string, values?: Record<string, string | number>): string {
   void state.version;
-  return engine.exists(key) ? engine.t(key, values ?? {}) : otherwise;
+  let exists = known.get(key);
+  if (exists === undefined) known.set(key, (exists = engine.exists(key)));
+  return exists ? t(key, values) : otherwise;
 }
 
 /** The text in the language spoken of what the centre keeps in both, as `{vi: …, en: …}`. */

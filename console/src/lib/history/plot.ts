@@ -156,7 +156,8 @@ function drawLimits(plot: uPlot, limits: readonly Limit[], scale: string): void 
   ctx.font = `${11 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
   ctx.textBaseline = 'bottom';
   ctx.textAlign = 'left';
-  for (const limit of limits) {
+  let written = Number.POSITIVE_INFINITY;
+  for (const limit of [...limits].sort((a, b) => a.value - b.value)) {
     const y = plot.valToPos(limit.value, scale, true);
     const above = y < bbox.top;
     const inside = !above && y <= bbox.top + bbox.height;
@@ -168,7 +169,11 @@ function drawLimits(plot: uPlot, limits: readonly Limit[], scale: string): void 
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(limit.text, bbox.left + 4 * ratio, y - 2 * ratio);
+      // Words over words cannot be read; the list under the chart has them all.
+      if (written - y >= 12 * ratio) {
+        ctx.fillText(limit.text, bbox.left + 4 * ratio, y - 2 * ratio);
+        written = y;
+      }
     }
   }
   ctx.restore();

@@ -124,7 +124,8 @@ export class IncidentList {
     for (const one of latest) {
       this.#changed = Math.max(this.#changed, one.changed);
       const wanted = fits(one, this.#filter, me, nowUs()) && (this.#next === null || !last || before(one, last) <= 0);
-      if (wanted) found.set(one.id, one);
+      const known = found.get(one.id);
+      if (wanted) found.set(one.id, known && JSON.stringify(known) === JSON.stringify(one) ? known : one); // what is as it was is not drawn anew
       else found.delete(one.id);
     }
     this.items = [...found.values()].sort(before);

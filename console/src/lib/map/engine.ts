@@ -5,10 +5,12 @@ import type { FeatureCollection } from 'geojson';
 import { AttributionControl, Map as LibreMap, NavigationControl, ScaleControl, addProtocol, setWorkerUrl, type GeoJSONSource, type LayerSpecification, type MapMouseEvent } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 
-import { baseLayers, communeNames, NOTHING, style, type Basemap } from './base';
-import type { Fleet } from './fleet';
-import { CLICKABLE, images, markLayers, moverNames } from './marks';
+import { baseLayers, communeNames, style, type Basemap } from './base';
+import { mercatorX, mercatorY, type Fleet } from './fleet';
+import { MarkLayer } from './marklayer';
+import { alarmPoints, incidentPoints, markLayers, moverNames, type AlarmMark, type IncidentRow } from './marks';
 import { MoverLayer } from './moverlayer';
+import { Overlay } from './overlay';
 import { palette, type Palette } from './palette';
 import type { FeatureLayer, Place } from './types';
 
@@ -16,9 +18,10 @@ setWorkerUrl(workerUrl);
 
 /** Where the province lies: west, south, east, north. */
 export const PROVINCE: [number, number, number, number] = [105.1, 10.1, 106.85, 11.0];
+const MIDDLE: Place = { lon: 105.9, lat: 10.5 };
 /** The whole country with its seas. */
 export const COUNTRY: [number, number, number, number] = [101.5, 6.5, 118, 23.8];
-const SOURCES = ['communes', 'commune-centres', 'islands', 'things', 'alarms', 'incidents', 'chosen', 'density', 'mover-names'];
+const SOURCES = ['communes', 'commune-centres', 'islands', 'things', 'alarms', 'incidents', 'density', 'mover-names'];
 const NEAR_PX = 6;
 const MOVER_PX = 12;
 const MOST_NAMES = 150;
@@ -37,6 +40,9 @@ export class Engine {
   #listeners: (() => void)[] = [];
   #layer: MoverLayer | null = null;
   #fleet: Fleet | null = null;
+  #overlay: Overlay | null = null;
+  /** Alarms, incidents, and the ring around what is chosen. */
+  readonly marks: MarkLayer;
 
   private constructor(container: HTMLElement, basemap: Basemap, compact: boolean, words: Record<string, string>) {
     this.#basemap = basemap;
@@ -62,7 +68,7 @@ export class Engine {
     if (!compact) this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-right');
     if (basemap.attribution) this.map.addControl(new AttributionControl({ compact }), 'bottom-right');
     this.#loaded = new Promise((resolve) => this.map.once('load', () => resolve()));
-    this.#drawPins(p);
+    this.marks = new MarkLayer([mercatorX(MIDDLE.lon), mercatorY(MIDDLE.lat)], p);
   }
 
   /** A map in `container`; null where that left the page meanwhile. */
@@ -77,18 +83,13 @@ export class Engine {
     const engine = new Engine(container, basemap, compact, words);
     await engine.#loaded;
     for (const layer of engine.map.getStyle().layers) if ('source' in layer && typeof layer.source === 'string') engine.#begin(layer.id, layer.source);
+    engine.#overlay = new Overlay(engine.map);
+    engine.#overlay.add(engine.marks);
     return engine;
   }
 
   #layers(p: Palette): LayerSpecification[] {
     return [...baseLayers(p, this.#basemap), communeNames(p), moverNames(p), ...markLayers(p)];
-  }
-
-  #drawPins(p: Palette): void {
-    for (const [name, image] of Object.entries(images(p))) {
-      if (this.map.hasImage(name)) this.map.updateImage(name, image);
-      else this.map.addImage(name, image, { pixelRatio: 2 });
-    }
   }
 
   /** Fill one of the sources. */
@@ -130,8 +131,7 @@ export class Engine {
       if (!this.map.getLayer(layer.id)) continue;
       for (const [name, value] of Object.entries(layer.paint ?? {})) this.map.setPaintProperty(layer.id, name as never, value as never);
     }
-    this.#drawPins(p);
-    this.#layer?.paint(p);
+    this.#overlay?.paint(p);
     for (const layer of this.#extra.values()) this.addFeatures(layer);
   }
 
@@ -143,9 +143,9 @@ export class Engine {
     this.#extra.set(layer.id, layer);
     this.map.addSource(source, { type: 'geojson', data: layer.data });
     const add = (made: LayerSpecification) => this.map.addLayer(made, 'things');
-    add({ id: `${source}-fill`, type: 'fill', source, filter: ['==', ['geometry-type'], 'Polygon'], paint: { 'fill-color': colour, 'fill-opacity': 0.18 } });
+    add({ id: `${source}-fill`, type: 'fill', source, filter: ['==', ['geometry-type'], 'Polygon'], paint: { 'fill-color': ['coalesce', ['get', 'colour'], colour], 'fill-opacity': 0.18 } });
     add({ id: `${source}-line`, type: 'line', source, filter: ['!=', ['geometry-type'], 'Point'], layout: { 'line-cap': 'round', 'line-join': 'round' }, paint: { 'line-color': colour, 'line-width': 2.5 } });
-    add({ id: `${source}-point`, type: 'circle', source, filter: ['==', ['geometry-type'], 'Point'], paint: { 'circle-radius': 4.5, 'circle-color': colour, 'circle-stroke-color': palette().halo, 'circle-stroke-width': 1 } });
+    add({ id: `${source}-point`, type: 'circle', source, filter: ['==', ['geometry-type'], 'Point'], paint: { 'circle-radius': 6, 'circle-color': ['coalesce', ['get', 'colour'], colour], 'circle-stroke-color': palette().halo, 'circle-stroke-width': 1 } });
   }
 
   removeFeatures(id: string): void {
@@ -161,15 +161,20 @@ export class Engine {
     layer.paint(palette());
     this.#layer = layer;
     this.#fleet = fleet;
-    this.map.addLayer(layer, 'chosen');
+    this.#overlay?.add(layer, true);
     return layer;
+  }
+
+  /** What lies on the canvas over the map is to be drawn otherwise. */
+  changed(): void {
+    this.#overlay?.changed();
   }
 
   /** The fleet has changed: draw it, and name those few that are near. */
   moved(): void {
     const fleet = this.#fleet;
     if (!fleet || !this.#layer) return;
-    this.map.triggerRepaint();
+    this.changed();
     const named = this.#layer.shown && this.map.getZoom() >= NAMES_FROM && fleet.count <= MOST_NAMES;
     if (!named && !this.#named) return;
     this.#named = named;
@@ -181,6 +186,24 @@ export class Engine {
     this.fill('mover-names', { type: 'FeatureCollection', features });
   }
   #named = false;
+
+  /** Show these alarms, and no others. */
+  putAlarms(marks: readonly AlarmMark[]): void {
+    this.marks.putAlarms(marks);
+    this.changed();
+  }
+
+  /** Where alarms are as points, for their heat map. */
+  heat(marks: readonly AlarmMark[]): void {
+    this.fill('alarms', alarmPoints(marks));
+  }
+
+  /** Show these incidents, and no others. */
+  putIncidents(rows: readonly IncidentRow[]): void {
+    this.marks.putIncidents(rows);
+    this.fill('incidents', incidentPoints(rows));
+    this.changed();
+  }
 
   /** Where the movers are as points, for the heat map. */
   density(): void {
@@ -206,7 +229,8 @@ export class Engine {
 
   /** Ring a place, or nothing; a commune is filled. */
   choose(at: Place | null, commune = ''): void {
-    this.fill('chosen', at && !commune ? { type: 'FeatureCollection', features: [{ type: 'Feature', properties: {}, geometry: { type: 'Point', coordinates: [at.lon, at.lat] } }] } : NOTHING);
+    this.marks.choose(commune ? null : at);
+    this.changed();
     this.map.setFilter('communes-chosen', ['==', ['get', 'code'], commune]);
   }
 
@@ -228,20 +252,18 @@ export class Engine {
   /** What lies under a point of the screen, the uppermost; communes last. */
   hit(event: MapMouseEvent): Hit | null {
     const { x, y } = event.point;
+    const at = { lon: event.lngLat.lng, lat: event.lngLat.lat };
+    const marked = this.marks.hit(at, 1 / (512 * 2 ** this.map.getZoom()));
+    if (marked) return marked;
     const box: [[number, number], [number, number]] = [
       [x - NEAR_PX, y - NEAR_PX],
       [x + NEAR_PX, y + NEAR_PX],
     ];
-    const layers = Object.keys(CLICKABLE).filter((id) => this.map.getLayer(id));
-    const found = this.map.queryRenderedFeatures(box, { layers });
-    for (const [layer, kind] of Object.entries(CLICKABLE)) {
-      const feature = found.find((one) => one.layer.id === layer);
-      if (feature) return { kind, key: String(feature.properties['key']) };
-    }
+    const thing = this.map.queryRenderedFeatures(box, { layers: ['things'] })[0];
+    if (thing) return { kind: 'thing', key: String(thing.properties['key']) };
     if (this.#fleet && this.#layer?.shown) {
       const wide = (this.map.getBounds().getEast() - this.map.getBounds().getWest()) / this.map.getCanvas().clientWidth;
-      const at = this.#fleet.nearest(event.lngLat.lng, event.lngLat.lat, MOVER_PX * wide);
-      const mover = this.#fleet.movers[at];
+      const mover = this.#fleet.movers[this.#fleet.nearest(at.lon, at.lat, MOVER_PX * wide)];
       if (mover) return { kind: 'mover', key: mover.key };
     }
     const commune = this.map.queryRenderedFeatures(event.point, { layers: ['communes-fill'] })[0];
@@ -257,6 +279,7 @@ export class Engine {
 
   destroy(): void {
     for (const stop of this.#listeners) stop();
+    this.#overlay?.remove();
     this.map.remove();
   }
 }

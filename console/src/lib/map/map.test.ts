@@ -4,6 +4,8 @@ import { Fleet, mercatorX, TAIL } from './fleet';
 import { MAGIC, readFrame, UNKNOWN, type Named } from './frame';
 import { area, distance, extent, inside } from './geometry';
 import { islands } from './islands';
+import { MarkLayer } from './marklayer';
+import type { Palette } from './palette';
 
 /** A frame as the centre writes it. */
 function frame(rows: [number, number, number][], named: Named[] = [], removed: number[] = [], anew = false): ArrayBuffer {
@@ -60,4 +62,22 @@ test('measures are right to a per mille', () => {
 test('both archipelagos are named', () => {
   const names = islands((key) => key).features.flatMap((one) => (one.properties?.['title'] ? [String(one.properties['title'])] : []));
   expect(names).toEqual(['map:hoang_sa', 'map:truong_sa']);
+});
+
+test('a click means the mark that is seen: incidents over alarms, of alarms on one spot the most severe', () => {
+  const marks = new MarkLayer([mercatorX(105.9), 0.47], {} as Palette);
+  const perPixel = 1 / (512 * 2 ** 10);
+  const east = (pixels: number) => 105.6 + pixels * perPixel * 360;
+  marks.putAlarms([
+    { id: 1, severity: 2, calling: true, lon: 105.6, lat: 10.45 },
+    { id: 2, severity: 4, calling: false, lon: east(1), lat: 10.45 },
+    { id: 3, severity: 3, calling: true, lon: east(60), lat: 10.45 },
+  ]);
+  expect(marks.hit({ lon: 105.6, lat: 10.45 }, perPixel)).toEqual({ kind: 'alarm', key: '2' });
+  expect(marks.hit({ lon: east(55), lat: 10.45 }, perPixel)).toEqual({ kind: 'alarm', key: '3' });
+  expect(marks.hit({ lon: east(30), lat: 10.45 }, perPixel)).toBeNull();
+  marks.putIncidents([{ id: 9, title: '', severity: 4, lon: 105.6, lat: 10.45 }, { id: 10, title: '', severity: 4, lon: null, lat: null }]);
+  expect(marks.hit({ lon: 105.6, lat: 10.4515 }, perPixel)).toEqual({ kind: 'incident', key: '9' }); // its pin stands above its place
+  marks.show('incident', false);
+  expect(marks.hit({ lon: 105.6, lat: 10.45 }, perPixel)).toEqual({ kind: 'alarm', key: '2' });
 });

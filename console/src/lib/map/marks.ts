@@ -1,4 +1,4 @@
-/** Things, alarms and incidents as layers; and what they are made of. */
+/** Things and heat as layers of the map, the pictures of alarms and incidents; and what they are made of. */
 import type { Feature, FeatureCollection, Point } from 'geojson';
 import type { ExpressionSpecification, LayerSpecification } from 'maplibre-gl';
 
@@ -14,6 +14,14 @@ export interface ThingRow {
   lon: number | null;
   lat: number | null;
 }
+export interface AlarmMark {
+  id: number;
+  severity: number;
+  /** Whether it waits for somebody. */
+  calling: boolean;
+  lon: number;
+  lat: number;
+}
 export interface IncidentRow {
   id: number;
   title: string;
@@ -21,9 +29,6 @@ export interface IncidentRow {
   lon: number | null;
   lat: number | null;
 }
-
-/** Layers that answer a click, the uppermost first, with the kind of what they show. */
-export const CLICKABLE = { incidents: 'incident', alarms: 'alarm', things: 'thing' } as const;
 
 export const moverNames = (p: Palette): LayerSpecification => ({
   id: 'movers-name', type: 'symbol', source: 'mover-names',
@@ -60,20 +65,9 @@ export function markLayers(p: Palette): LayerSpecification[] {
       layout: { 'text-field': ['get', 'title'], 'text-font': FACE, 'text-size': 11, 'text-offset': [0, 1], 'text-anchor': 'top', 'text-max-width': 9, 'text-optional': true },
       paint: { 'text-color': p.text, 'text-halo-color': p.halo, 'text-halo-width': 1.2 },
     },
-    { id: 'chosen', type: 'circle', source: 'chosen', paint: { 'circle-radius': 15, 'circle-color': 'rgba(0,0,0,0)', 'circle-stroke-color': p.accent, 'circle-stroke-width': 3 } },
     {
-      id: 'alarms', type: 'symbol', source: 'alarms',
-      layout: {
-        'icon-image': ['concat', 'alarm-', ['to-string', ['get', 'severity']], ['case', ['get', 'calling'], '-calling', '']],
-        'icon-allow-overlap': true, 'icon-ignore-placement': true, 'symbol-sort-key': ['get', 'severity'],
-      },
-    },
-    {
-      id: 'incidents', type: 'symbol', source: 'incidents',
-      layout: {
-        'icon-image': ['concat', 'incident-', ['to-string', ['get', 'severity']]], 'icon-allow-overlap': true, 'icon-offset': [0, -14],
-        'text-field': ['concat', '#', ['to-string', ['get', 'id']]], 'text-font': FACE_BOLD, 'text-size': 11, 'text-anchor': 'bottom', 'text-offset': [0, -2.1], 'text-optional': true,
-      },
+      id: 'incidents-name', type: 'symbol', source: 'incidents',
+      layout: { 'text-field': ['concat', '#', ['to-string', ['get', 'id']]], 'text-font': FACE_BOLD, 'text-size': 11, 'text-anchor': 'bottom', 'text-offset': [0, -2.7] },
       paint: { 'text-color': p.text, 'text-halo-color': p.halo, 'text-halo-width': 1.5 },
     },
   ];
@@ -131,9 +125,19 @@ const sign = (p: Palette, colour: string, shape: string, calling: boolean) =>
     pen.fill(path);
   });
 
-/** All images by name; drawn here because there is no sprite. */
+/** Around what is chosen. */
+const ring = (p: Palette) =>
+  draw(80, 80, (pen) => {
+    pen.beginPath();
+    pen.arc(40, 40, 33, 0, 7);
+    pen.lineWidth = 6;
+    pen.strokeStyle = p.accent;
+    pen.stroke();
+  });
+
+/** All pictures by name, two of their pixels for one of the page. */
 export function images(p: Palette): Record<string, ImageData> {
-  const made: Record<string, ImageData> = {};
+  const made: Record<string, ImageData> = { chosen: ring(p) };
   for (const [index, colour] of p.severity.entries()) {
     made[`incident-${index + 1}`] = pin(p, colour);
     made[`alarm-${index + 1}`] = sign(p, colour, SHAPES[index]!, false);
@@ -150,14 +154,17 @@ const point = (lon: number | null | undefined, lat: number | null | undefined, p
 export const thingPoints = (things: readonly ThingRow[]): Points =>
   points(things.map(({ name, title, kind, domain, lon, lat }) => point(lon, lat, { key: name, title: title || name, kind, domain })));
 
-/** Each where it was raised, else where its thing stands. */
-export const alarmPoints = (open: readonly Alarm[], things: ReadonlyMap<string, ThingRow>): Points =>
-  points(
-    open.map((alarm) => {
-      const thing = alarm.lon === null ? things.get(alarm.source.split('/')[0] ?? '') : undefined;
-      return point(alarm.lon ?? thing?.lon, alarm.lat ?? thing?.lat, { key: String(alarm.id), severity: alarm.severity, calling: alarm.state !== 'acknowledged' });
-    }),
-  );
+/** Where each was raised, else where its thing stands. */
+export function alarmMarks(open: readonly Alarm[], things: ReadonlyMap<string, ThingRow>): AlarmMark[] {
+  const made: AlarmMark[] = [];
+  for (const { id, source, severity, state, lon, lat } of open) {
+    const at = lon === null || lat === null ? things.get(source.split('/')[0] ?? '') : { lon, lat };
+    if (at && at.lon !== null && at.lat !== null) made.push({ id, severity, calling: state !== 'acknowledged', lon: at.lon, lat: at.lat });
+  }
+  return made;
+}
+
+export const alarmPoints = (marks: readonly AlarmMark[]): Points => points(marks.map(({ id, severity, lon, lat }) => point(lon, lat, { key: String(id), severity })));
 
 export const incidentPoints = (rows: readonly IncidentRow[]): Points =>
   points(rows.map(({ id, title, severity, lon, lat }) => point(lon, lat, { key: String(id), id, title, severity })));

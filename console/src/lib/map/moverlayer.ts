@@ -1,12 +1,11 @@
 /**
- * All movers in one custom layer: an arrow each, turned by its course, a dot where it rests, and the way it came.
+ * All movers: an arrow each, turned by its course, a dot where it rests, and the way it came.
  *
- * Two draw calls, whatever their number. What changed is uploaded once a second, when a frame came; while the map is
+ * A few draw calls, whatever their number. What changed is uploaded once a second, when a frame came; while the map is
  * dragged nothing is computed but a matrix.
  */
-import type { CustomLayerInterface, CustomRenderMethodInput, Map as LibreMap } from 'maplibre-gl';
-
 import { TAIL, type Fleet } from './fleet';
+import { program, type Painter, type Sight } from './overlay';
 import type { Palette } from './palette';
 
 const POINT_VERTEX = `#version 300 es
@@ -83,33 +82,13 @@ export function rgb(colour: string): Colour {
   return [(value >> 16) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255];
 }
 
-function program(gl: WebGL2RenderingContext, vertex: string, fragment: string): WebGLProgram {
-  const made = gl.createProgram();
-  for (const [kind, text] of [
-    [gl.VERTEX_SHADER, vertex],
-    [gl.FRAGMENT_SHADER, fragment],
-  ] as const) {
-    const shader = gl.createShader(kind)!;
-    gl.shaderSource(shader, text);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
-  }
-  gl.linkProgram(made);
-  if (!gl.getProgramParameter(made, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(made) ?? 'shader');
-  return made;
-}
-
-export class MoverLayer implements CustomLayerInterface {
-  readonly id = 'movers';
-  readonly type = 'custom' as const;
-  readonly renderingMode = '2d' as const;
+export class MoverLayer implements Painter {
   /** Whether tails are drawn. */
   tails = true;
   shown = true;
   /** Index of the one that is selected; -1 for none. */
   chosen = -1;
   #fleet: Fleet;
-  #map: LibreMap | null = null;
   #points: WebGLProgram | null = null;
   #lines: WebGLProgram | null = null;
   #pointUniforms = {} as Names<'u_matrix' | 'u_viewport' | 'u_size' | 'u_chosen' | 'u_colour' | 'u_edge' | 'u_accent'>;
@@ -118,25 +97,28 @@ export class MoverLayer implements CustomLayerInterface {
   #lineArrays: WebGLVertexArrayObject[] = [];
   #buffers: Record<'corner' | 'mover' | 'tail' | 'end', WebGLBuffer | null> = { corner: null, mover: null, tail: null, end: null };
   #uploaded = -1;
+  #uploadedTails = -1;
   #room = 0;
+  #age = -1;
   #body: Colour = [1, 1, 1];
   #edge: Colour = [0, 0, 0];
   #accent: Colour = [1, 1, 1];
-  #matrix = new Float32Array(16);
 
   constructor(fleet: Fleet) {
     this.#fleet = fleet;
+  }
+
+  get anchor(): readonly [number, number] {
+    return this.#fleet.anchor;
   }
 
   paint(p: Palette): void {
     this.#body = rgb(p.dark ? '#e8f1f8' : '#17344d');
     this.#edge = rgb(p.dark ? '#12202c' : '#ffffff');
     this.#accent = rgb(p.accent);
-    this.#map?.triggerRepaint();
   }
 
-  onAdd(map: LibreMap, gl: WebGL2RenderingContext): void {
-    this.#map = map;
+  begin(gl: WebGL2RenderingContext): void {
     this.#points = program(gl, POINT_VERTEX, POINT_FRAGMENT);
     this.#lines = program(gl, TAIL_VERTEX, TAIL_FRAGMENT);
     for (const name of ['u_matrix', 'u_viewport', 'u_size', 'u_chosen', 'u_colour', 'u_edge', 'u_accent'] as const) {
@@ -148,18 +130,10 @@ export class MoverLayer implements CustomLayerInterface {
     gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]), gl.STATIC_DRAW);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#buffers.end);
     gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([0, 1]), gl.STATIC_DRAW);
+    this.#age = gl.getAttribLocation(this.#lines, 'a_age');
     this.#arrange(gl);
-    this.#uploaded = -1;
+    this.#uploaded = this.#uploadedTails = -1;
     this.#room = 0;
-  }
-
-  onRemove(_map: LibreMap, gl: WebGL2RenderingContext): void {
-    for (const buffer of Object.values(this.#buffers)) gl.deleteBuffer(buffer);
-    gl.deleteVertexArray(this.#pointArray);
-    for (const array of this.#lineArrays) gl.deleteVertexArray(array);
-    gl.deleteProgram(this.#points);
-    gl.deleteProgram(this.#lines);
-    this.#map = null;
   }
 
   /** Lay out the attributes: a mover, and a step of its tail, is one instance. */
@@ -187,42 +161,46 @@ export class MoverLayer implements CustomLayerInterface {
     gl.bindVertexArray(null);
   }
 
-  #upload(gl: WebGL2RenderingContext): void {
-    const { size, points, tails } = this.#fleet;
+  #upload(gl: WebGL2RenderingContext, withTails: boolean): void {
+    const { size, points, tails, version } = this.#fleet;
     const put = (buffer: WebGLBuffer | null, data: Float32Array, width: number) => {
       gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-      if (size > this.#room) gl.bufferData(gl.ARRAY_BUFFER, data.byteLength, gl.DYNAMIC_DRAW);
       gl.bufferSubData(gl.ARRAY_BUFFER, 0, data, 0, size * width);
     };
-    put(this.#buffers.mover, points, 4);
+    if (size > this.#room) {
+      this.#room = points.length / 4;
+      for (const [buffer, data] of [[this.#buffers.mover, points], [this.#buffers.tail, tails]] as const) {
+        gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+        gl.bufferData(gl.ARRAY_BUFFER, data.byteLength, gl.DYNAMIC_DRAW);
+      }
+      this.#uploaded = this.#uploadedTails = -1;
+    }
+    if (this.#uploaded !== version) put(this.#buffers.mover, points, 4);
+    this.#uploaded = version;
+    if (!withTails || this.#uploadedTails === version) return;
     put(this.#buffers.tail, tails, TAIL * 2);
-    if (size > this.#room) this.#room = points.length / 4;
-    this.#uploaded = this.#fleet.version;
+    this.#uploadedTails = version;
   }
 
-  render(gl: WebGL2RenderingContext, input: CustomRenderMethodInput): void {
+  draw(gl: WebGL2RenderingContext, sight: Sight): void {
     const { size } = this.#fleet;
-    if (!size || !this.shown || !this.#map) return;
-    if (this.#uploaded !== this.#fleet.version) this.#upload(gl);
-    this.#locate(input.defaultProjectionData.mainMatrix as unknown as ArrayLike<number>);
-    if (this.tails && this.#map.getZoom() > 8.5) {
+    if (!size || !this.shown) return;
+    const withTails = this.tails && sight.zoom > 8.5;
+    this.#upload(gl, withTails);
+    if (withTails) {
       gl.useProgram(this.#lines);
-      gl.uniformMatrix4fv(this.#lineUniforms.u_matrix, false, this.#matrix);
+      gl.uniformMatrix4fv(this.#lineUniforms.u_matrix, false, sight.matrix);
       gl.uniform3fv(this.#lineUniforms.u_colour, this.#body);
-      const age = gl.getAttribLocation(this.#lines!, 'a_age');
       for (const [step, array] of this.#lineArrays.entries()) {
         gl.bindVertexArray(array);
-        gl.vertexAttrib1f(age, step);
+        gl.vertexAttrib1f(this.#age, step);
         gl.drawArraysInstanced(gl.LINES, 0, 2, size);
       }
     }
-    const canvas = gl.canvas;
-    const ratio = this.#map.getPixelRatio();
-    const zoom = this.#map.getZoom();
     gl.useProgram(this.#points);
-    gl.uniformMatrix4fv(this.#pointUniforms.u_matrix, false, this.#matrix);
-    gl.uniform2f(this.#pointUniforms.u_viewport, canvas.width, canvas.height);
-    gl.uniform1f(this.#pointUniforms.u_size, ratio * Math.min(11, Math.max(4.5, zoom - 2)));
+    gl.uniformMatrix4fv(this.#pointUniforms.u_matrix, false, sight.matrix);
+    gl.uniform2f(this.#pointUniforms.u_viewport, sight.width, sight.height);
+    gl.uniform1f(this.#pointUniforms.u_size, sight.ratio * Math.min(11, Math.max(4.5, sight.zoom - 2)));
     gl.uniform1f(this.#pointUniforms.u_chosen, this.chosen);
     gl.uniform3fv(this.#pointUniforms.u_colour, this.#body);
     gl.uniform3fv(this.#pointUniforms.u_edge, this.#edge);
@@ -230,16 +208,5 @@ export class MoverLayer implements CustomLayerInterface {
     gl.bindVertexArray(this.#pointArray);
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, size);
     gl.bindVertexArray(null);
-  }
-
-  /** The map's matrix from places around the anchor: computed in 64 bits, so that 32 are enough for the rest. */
-  #locate(matrix: ArrayLike<number>): void {
-    const [x, y] = this.#fleet.anchor;
-    for (let row = 0; row < 4; row += 1) {
-      this.#matrix[row] = matrix[row]!;
-      this.#matrix[4 + row] = matrix[4 + row]!;
-      this.#matrix[8 + row] = matrix[8 + row]!;
-      this.#matrix[12 + row] = matrix[row]! * x + matrix[4 + row]! * y + matrix[12 + row]!;
-    }
   }
 }

@@ -1,14 +1,14 @@
 /** What a person chose to see on maps, remembered in this browser. */
 import { remembered } from '../preferences.svelte';
 
-/** Engine layers by what they show together. */
+/** Layers of the map by what they show together; movers, alarms and incidents themselves lie on a canvas over it. */
 export const PARTS = {
   communes: ['communes-line', 'communes-name', 'communes-dot'],
   things: ['things', 'things-name'],
   movers: ['movers-name'],
   tails: [],
-  alarms: ['alarms'],
-  incidents: ['incidents'],
+  alarms: [],
+  incidents: ['incidents-name'],
   heat: ['heat'],
   density: ['density'],
 } as const satisfies Record<string, readonly string[]>;

@@ -1,6 +1,6 @@
 /** What waits to be sent to the centre. */
 
-export type Kind = 'done' | 'skip' | 'extend' | 'comment' | 'photo' | 'open';
+export type Kind = 'done' | 'skip' | 'extend' | 'comment' | 'photo' | 'open' | 'survey';
 
 /** The task as the person saw it when they acted on it. */
 export interface TaskSeen {

@@ -8,7 +8,6 @@ export type Person = Answer<'/api/v1/people/{login}'>;
 export type Unit = Answer<'/api/v1/units'>['items'][number];
 
 export const PROVINCE = '82';
-export const DOMAINS = ['air', 'press', 'rice', 'sand', 'system', 'traffic', 'water', 'weather'];
 
 export const units = () => createQuery(() => ({ queryKey: ['units'], queryFn: async () => (await api.get('/api/v1/units')).items, staleTime: 60_000 }));
 export const roles = () => createQuery(() => ({ queryKey: ['policy', 'roles'], queryFn: async () => (await api.get('/api/v1/policy/roles')).items, staleTime: Infinity }));
