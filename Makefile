@@ -7,14 +7,22 @@ STAMP := $(VENV)/.ready
 CONSOLE := src/thap/web/console/dist/index.html
 CONSOLE_SOURCES := $(shell find console -path console/node_modules -prune -o -path console/build -prune -o -type f -not -name schema.d.ts -print)
 
-.PHONY: setup console run test lint bench lock screenshots clean
+WEIGHTS := src/thap/detect/vision/weights/efficientdet-lite0.tflite
 
-setup: $(STAMP) $(CONSOLE)
+.PHONY: setup console models run test lint bench lock screenshots clean
+
+setup: $(STAMP) $(CONSOLE) $(WEIGHTS)
 
 console: $(CONSOLE)
 
 $(CONSOLE): $(STAMP) $(CONSOLE_SOURCES)
 	$(BIN)/python console/build.py
+
+models: $(WEIGHTS)
+
+# Weights of the detectors that read pictures, by npm with the lock's hashes; after this no network is asked for them.
+$(WEIGHTS): $(STAMP) models/package-lock.json models/build.py
+	$(BIN)/python models/build.py
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tháp needs Python 3.11 or newer (set PYTHON=...)"; exit 1; }
@@ -55,4 +63,4 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) build dist console/node_modules console/build src/thap/web/console/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist console/node_modules console/build models/node_modules src/thap/web/console/dist src/thap/detect/vision/weights .mypy_cache .ruff_cache .pytest_cache

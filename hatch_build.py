@@ -1,4 +1,4 @@
-"""Builds the console into the wheel, so that `pip install` needs Python alone."""
+"""Builds the console and the detectors' weights into the wheel, so that `pip install` needs Python alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ConsoleHook(BuildHookInterface[Any]):
-    """Runs console/build.py before a wheel is put together; an editable install has `make console`."""
+    """Runs console/build.py and models/build.py before a wheel is made; an editable install has `make setup`."""
 
     PLUGIN_NAME = "custom"
 
@@ -19,5 +19,6 @@ class ConsoleHook(BuildHookInterface[Any]):
         root = Path(self.root)
         if version == "editable" or not (root / "console" / "build.py").exists():
             return
-        runpy.run_path(str(root / "console" / "build.py"))["main"]()
-        build_data["artifacts"].append("src/thap/web/console/dist/**")
+        for part, made in (("console", "src/thap/web/console/dist/**"), ("models", "src/thap/detect/vision/weights/*")):
+            runpy.run_path(str(root / part / "build.py"))["main"]()
+            build_data["artifacts"].append(made)

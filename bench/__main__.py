@@ -36,6 +36,16 @@ NAMES = (
     "fanout",
     "axe",
     "lighthouse",
+    "view16",
+    "count",
+    "vision",
+    "tracker",
+    "rice",
+    "flights",
+    "forecast",
+    "water",
+    "sand",
+    "sand_speed",
 )
 
 

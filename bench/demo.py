@@ -14,6 +14,9 @@ from typing import Any
 from bench.harness import CentreProcess
 from thap.domains.domain import domains
 from thap.domains.offline import play
+from thap.domains.rice.detectors import PlanthopperCatch
+from thap.domains.sand.demo_register import demo_book
+from thap.domains.sand.detectors import SandWatch
 from thap.domains.score import Score, compare
 from thap.domains.world import World
 from thap.kernel.clock import HOUR_US, MINUTE_US, parse_time_us
@@ -97,7 +100,8 @@ def _offline(seeds: list[int], hours: int) -> dict[str, Any]:
         for domain in domains().values():
             if domain.demo is not None:
                 domain.demo(world)
-        one = compare(world.truth(start, end), play(world, rules, start, end), start, end, 10 * MINUTE_US)
+        raised = play(world, rules, start, end, detectors=[PlanthopperCatch(), SandWatch(demo_book(start))])
+        one = compare(world.truth(start, end), raised, start, end, 10 * MINUTE_US)
         for name in ("events", "alarms", "right", "severities_right", "severities"):
             setattr(total, name, getattr(total, name) + getattr(one, name))
         total.delays_s += one.delays_s

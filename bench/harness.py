@@ -53,7 +53,7 @@ class CentreProcess:
     def log(self) -> Path:
         return self.data.parent / f"{self.data.name}.log"
 
-    def start(self, timeout_s: float = 90) -> None:
+    def start(self, timeout_s: float = 240) -> None:
         """Start it and wait until it says it is ready."""
         began = time.monotonic()
         with self.log.open("ab") as log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +33,35 @@ def _first(api: httpx.Client, path: str, field: str, **query: Any) -> str | None
     return str(items[0][field]) if items else None
 
 
+_TABLE = """Kinh tuyến trục 105°00′, múi chiếu 3°
+Điểm\tX (m)\tY (m)
+1\t1156554,26\t565898,69
+2\t1156071,42\t566163,46
+3\t1155588,57\t566427,28
+4\t1155474,04\t566216,11
+5\t1155955,90\t565951,29"""
+
+
+def _corner_table(page: Page) -> None:
+    page.locator("textarea").fill(_TABLE)
+    page.locator("form button.primary").click()
+    page.locator("img").wait_for()
+
+
+def _week_of_surveys(page: Page) -> None:
+    """Back, at most four weeks, to one of which there are surveys."""
+    for _ in range(4):
+        if page.locator("main table").count():
+            return
+        page.get_by_role("button", name=re.compile("Tuần trước|Week before")).click()
+        page.wait_for_timeout(1500)
+
+
 def screens_of(api: httpx.Client) -> list[Shot]:
     """Every screen there is something to show of."""
     thing = _first(api, "/api/v1/things", "name", kind="station") or _first(api, "/api/v1/things", "name")
     mover = _first(api, "/api/v1/movers", "key")
+    camera = _first(api, "/api/v1/cameras", "name")
     incident = _first(api, "/api/v1/incidents", "id", sort="-severity")
     task = _first(api, "/api/v1/tasks", "id")
     report = _first(api, "/api/v1/reports", "id")
@@ -45,6 +71,8 @@ def screens_of(api: httpx.Client) -> list[Shot]:
         Shot("watch", "/", lambda page: page.keyboard.press("j")),
         Shot("map", "/map"),
         Shot("things", "/things"),
+        Shot("cameras", "/cameras"),
+        Shot("camera-wall", "/cameras/wall", lambda page: page.wait_for_timeout(4000)),
         Shot("replay", "/replay"),
         Shot("tasks", "/tasks"),
         Shot("incidents", "/incidents"),
@@ -53,6 +81,10 @@ def screens_of(api: httpx.Client) -> list[Shot]:
         Shot("duty", "/duty"),
         Shot("warnings", "/warnings"),
         Shot("warning-new", "/warnings/new"),
+        Shot("rice", "/rice"),
+        Shot("rice-surveys", "/rice?tab=surveys", _week_of_surveys),
+        Shot("rice-crops", "/rice?tab=crops"),
+        Shot("rice-survey", "/rice/survey"),
         Shot("indicators", "/indicators"),
         Shot("slides", "/indicators/show"),
         Shot("rules", "/rules"),
@@ -65,18 +97,46 @@ def screens_of(api: httpx.Client) -> list[Shot]:
         Shot("dead-letters", "/dead-letters"),
         Shot("health", "/health"),
         Shot("audit", "/audit"),
+        Shot("parameters", "/parameters"),
+        Shot("water", "/water"),
+        Shot("water-salinity", "/water/salinity"),
+        Shot("water-air", "/water/air"),
         Shot("settings", "/settings"),
         Shot("start", "/start"),
+        Shot("sand", "/sand"),
+        Shot("sand-places", "/sand?tab=places"),
+        Shot("sand-violations", "/sand?tab=violations"),
+        Shot("sand-vessels", "/sand?tab=vessels"),
+        Shot("sand-week", "/sand?tab=week"),
+        Shot("sand-corners", "/sand/corners", _corner_table),
+        Shot("sand-import", "/sand/import/licences"),
     ]
+    licence = _first(api, "/api/v1/sand/licences", "key")
+    violation = _first(api, "/api/v1/sand/violations", "id")
+    trap = _first(api, "/api/v1/rice/traps", "name")
+    advice = _first(api, "/api/v1/rice/advice", "id")
+    bulletin = _first(api, "/api/v1/rice/bulletins", "id")
     for name, path, key in (
+        ("rice-trap", "/rice/traps/{}", trap),
+        ("rice-advice", "/rice/advice/{}", advice),
+        ("rice-bulletin", "/rice/bulletins/{}", bulletin),
         ("thing", "/things/{}", thing),
         ("mover", "/movers/{}", mover),
+        ("camera", "/cameras/{}", camera),
+        ("camera-scene", "/cameras/{}/scene", camera),
         ("incident", "/incidents/{}", incident),
         ("task", "/tasks/{}", task),
         ("report", "/inbox/{}", report),
+        ("sand-licence", "/sand/licences/{}", licence),
+        ("sand-violation", "/sand/violations/{}", violation),
     ):
         if key:
             found.append(Shot(name, path.format(key)))
+    stations = api.get("/api/v1/water/stations")
+    ahead = [one for one in stations.json()["items"] if one["level_coming"]] if stations.is_success else []
+    if ahead:
+        best = next((one for one in ahead if one["salinity_coming"]), ahead[0])
+        found.append(Shot("water-station", f"/water/stations/{best['thing']}"))
     rules = api.get("/api/v1/rules")
     if rules.is_success and rules.json()["rules"]:
         found.append(Shot("rule", f"/rules/{rules.json()['rules'][0]['name']}"))
@@ -103,11 +163,11 @@ def bring_up(page: Page, http: str, shot: Shot, language: str) -> None:
     """Open a screen and wait until it has read what it shows.
 
     Raises:
-        playwright.sync_api.Error: it does not come, or goes on loading for 15 s.
+        playwright.sync_api.Error: it does not come, or goes on loading for a minute.
     """
     page.goto(http + shot.path + (f"?lang={language}" if shot.path == "/reports" else ""))
     page.wait_for_selector("h1")
-    page.wait_for_selector("[aria-busy=true]", state="detached", timeout=15_000)
+    page.wait_for_selector("[aria-busy=true]", state="detached", timeout=60_000)
     page.wait_for_timeout(1500)  # what moves in has come to rest
     if shot.do:
         shot.do(page)

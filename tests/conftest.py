@@ -28,8 +28,9 @@ from thap.kernel.tables import create_tables
 # pytest loads readline, which tells child processes (those of pytest-xdist) a width of 80; tests set their own.
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
-# How fast inputs are made is this machine's affair: the first text of a fresh checkout builds tables for seconds.
-hypothesis.settings.register_profile("thap", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How fast inputs are made and tried is this machine's affair: the first text of a fresh checkout builds tables for
+# seconds.
+hypothesis.settings.register_profile("thap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("thap")
 # Commands print on standard output; what the centre logs must not get between.
 structlog.configure(

@@ -12,10 +12,12 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thap.detect.rules import Geofence
 from thap.domains.domain import domains
 from thap.domains.offline import play
+from thap.domains.rice.detectors import PlanthopperCatch
 from thap.domains.river import LENGTH_KM, along, km_of
+from thap.domains.sand.demo_register import demo_book
+from thap.domains.sand.detectors import SandWatch
 from thap.domains.score import Score, compare
 from thap.domains.truth import local_hour
 from thap.domains.world import Episode, Plan, World, bump
@@ -38,7 +40,8 @@ def scored(seed: int, hours: int) -> Score:
     world = world_of(seed)
     end = START + hours * HOUR_US
     rules = [rule for domain in domains().values() for rule in domain.read_rules().values()]
-    return compare(world.truth(START, end), play(world, rules, START, end), START, end, 10 * MINUTE_US)
+    raised = play(world, rules, START, end, detectors=[PlanthopperCatch(), SandWatch(demo_book(START))])
+    return compare(world.truth(START, end), raised, START, end, 10 * MINUTE_US)
 
 
 moments = st.integers(0, 3 * DAY_US // SECOND_US).map(lambda s: START + s * SECOND_US)
@@ -103,6 +106,7 @@ def test_each_kind_of_event_is_planted_every_day() -> None:
         "water.flood_my_thuan",
         "water.flood_my_tho",
     }
+    assert planted >= {"sand.dredging_at_night", "sand.dredging_outside", "sand.mine_silent"}
     floods = {event.condition for event in world_of(1).truth(START, START + 2 * DAY_US) if "flood" in event.condition}
     assert len(floods) == 4
 
@@ -137,9 +141,7 @@ def test_something_certain_happens_in_the_first_hour() -> None:
 
 def test_dredgers_work_in_their_mines_by_day_and_rest_outside_them_by_night() -> None:
     world = world_of(1)
-    rule = domains()["sand"].read_rules()["sand.dredging_at_night"]
-    assert isinstance(rule, Geofence)
-    mines = shapely.union_all([area.geometry for area in rule.area])
+    mines = shapely.union_all([licence.polygon for licence in demo_book(START).licences])
     times = np.arange(START, START + 3 * DAY_US, 10 * MINUTE_US)
     hour = local_hour(times)
     for mover in world.movers.values():

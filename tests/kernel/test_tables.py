@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from thap.kernel import tables
 from thap.kernel.records import Records, metadata
 from thap.kernel.settings import Settings
 from thap.kernel.tables import create_tables
@@ -34,6 +38,22 @@ async def test_a_migrated_store_is_what_the_code_declares(records: Records) -> N
 
 
 async def test_migrating_twice_changes_nothing(records: Records) -> None:
+    await create_tables(records)
+    async with records.read() as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_a_store_at_the_newest_migration_is_known_without_alembic(records: Records) -> None:
+    script = ScriptDirectory(str(Path(tables.__file__).parent / "migrations"))
+    assert script.get_current_head() == tables._newest()  # files begin with the number of their revision
+    async with records.read() as connection:
+        assert await connection.run_sync(tables._reached) == tables._newest()
+
+
+async def test_an_older_store_is_brought_to_the_newest_migration(records: Records) -> None:
+    async with records.write() as connection:
+        await connection.run_sync(lambda one: command.downgrade(tables.alembic_config(one), "0011"))
+        assert await connection.run_sync(tables._reached) == "0011"
     await create_tables(records)
     async with records.read() as connection:
         assert await connection.run_sync(_differences) == []

@@ -611,6 +611,22 @@ def test_addresses_are_quoted_into_a_channel(settings: Settings) -> None:
     assert centre_address(settings) == "http://127.0.0.1"
 
 
+async def test_a_channel_of_files_keeps_messages_on_the_machine(settings: Settings) -> None:
+    settings.notify.channels = {"email": SecretStr(f"file://{settings.data}/told/{{address}}.txt")}
+    carrier = Carrier(settings.notify)
+    for title in ("Một", "Hai"):
+        assert (await carrier.send("email", "truc-ban@demo.invalid", title, "Nội dung")).ok
+    assert (await carrier.send("email", "../../away", "Ba", "Nội dung")).ok  # stays in the folder
+    outcome = await carrier.send("email", "x" * 300, "Bốn", "Nội dung")
+    assert not outcome.ok and "told" in outcome.error
+    carrier.close()
+    told = {file.name: file.read_text() for file in (settings.data / "told").iterdir()}
+    assert told == {
+        "truc-ban%40demo.invalid.txt": "Một\nNội dung\n\nHai\nNội dung\n\n",
+        "..%2F..%2Faway.txt": "Ba\nNội dung\n\n",
+    }
+
+
 async def test_apprise_is_loaded_with_the_first_message_only(settings: Settings) -> None:
     import subprocess
     import sys

@@ -83,7 +83,7 @@ def test_screens_say_nothing_of_their_own() -> None:
     """Text between tags, and labels, come from messages: only signs, units and names of the product stand there."""
     allowed = re.compile(
         r"^(?:[\W\d_]|Tháp|English|Tiếng Việt|EN|VI|CSV|PNG|PDF|TOML|JSON|CAP|MQTT|AIS|GeoJSON|XML"
-        r"|HTTP|OsmAnd|mosquitto_pub|SHA-256|MiB|km|ms|m|v|°"
+        r"|HTTP|OsmAnd|mosquitto_pub|SHA-256|MiB|VN_AQI|g/l|m³|X|Y|III|II|I|km|ms|m|v|°"
         r"|https://|/metrics|/api/v1/\w+(?:/\w+)?|\w+:[\w@.-]+|FREQ=[\w;=]+|[\da-f:]+…)*$"
     )
     said: list[str] = []

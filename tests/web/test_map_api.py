@@ -32,20 +32,25 @@ async def test_nobody_sees_the_map_without_signing_in(stranger: httpx.AsyncClien
 
 async def test_layers_of_the_domains_are_listed_and_given(client: httpx.AsyncClient, settings: Settings) -> None:
     settings.rules_dir.mkdir(parents=True, exist_ok=True)
-    (settings.rules_dir / "sand.toml").write_text(domain("sand").rules_text())
+    (settings.rules_dir / "traffic.toml").write_text(domain("traffic").rules_text())
     layers = {layer["id"]: layer for layer in (await client.get("/api/v1/map")).json()["layers"]}
     assert {"water.rivers", "sand.mines", "traffic.closed_zones"} <= layers.keys()
     river = (await client.get("/api/v1/map/layers/water.rivers")).json()
     assert river["features"][0]["geometry"]["type"] == "LineString"
+    polygon = {"type": "Polygon", "coordinates": [[[105.6, 10.45], [105.61, 10.45], [105.61, 10.46], [105.6, 10.45]]]}
+    licence = {"type": "Feature", "properties": {"number": "1/GP"}, "geometry": polygon}
+    assert (await client.post("/api/v1/sand/import/licences", json=licence)).status_code == 200
     mines = (await client.get("/api/v1/map/layers/sand.mines")).json()
-    assert len(mines["features"]) == 4  # two mines, two berths as circles
-    assert all(len(one["geometry"]["coordinates"][0]) >= 5 for one in mines["features"])
+    assert [one["properties"]["title"] for one in mines["features"]] == ["1/GP"]
+    closed = (await client.get("/api/v1/map/layers/traffic.closed_zones")).json()
+    assert all(len(one["geometry"]["coordinates"][0]) >= 5 for one in closed["features"])
     assert (await client.get("/api/v1/map/layers/water.none")).status_code == 404
 
 
 async def test_somebody_of_one_domain_sees_its_layers_only(desk: Desk) -> None:
     browser = await desk("chuyen-vien", "domain_expert", domain="water")
-    assert [layer["id"] for layer in (await browser.get("/api/v1/map")).json()["layers"]] == ["water.rivers"]
+    layers = [layer["id"] for layer in (await browser.get("/api/v1/map")).json()["layers"]]
+    assert layers == ["water.rivers", "water.levels", "water.isohaline"]
     assert (await browser.get("/api/v1/map/layers/sand.mines")).status_code == 404
 
 

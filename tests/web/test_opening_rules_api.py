@@ -64,7 +64,7 @@ async def test_a_rule_is_kept_before_those_of_the_program_and_taken_out_again(cl
     ("old", "new", "line", "field", "words"),
     [
         ('"water"', '"watr"', 3, "domains.0", "did you mean 'water'"),
-        ('"system.*"', '"water.hihg"', 4, "conditions.0", "write its alarm rule first"),
+        ('"system.*"', '"fire.smoke"', 4, "conditions.0", "write its alarm rule first"),
         ("severity = 2", "severity = 9", 5, "severity", "1 to 4"),
         ("severity = 2", "severety = 2", 5, "severety", "did you mean 'severity'"),
         ("severity = 2", 'severity = "x"', 5, "severity", "expected `int`"),

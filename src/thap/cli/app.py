@@ -30,6 +30,7 @@ MODULES = (
     "figures",
     "indicators",
     "things",
+    "camera",
     "quarantine",
     "dead_letters",
     "places",
@@ -38,12 +39,18 @@ MODULES = (
     "policy",
     "audit",
     "tokens",
+    "rice",
+    "traffic",
     "watch",
     "doctor",
+    "parameters",
+    "water",
     "settings",
+    "sand",
     "roles",
+    "traffic",
 )
-_ROLES = ("gateway", "engine", "history", "respond")
+_ROLES = ("gateway", "engine", "history", "respond", "vision")
 
 
 def build(command: str | None = None) -> typer.Typer:

@@ -152,6 +152,8 @@ async def score_of(settings: Settings, tolerance: int = _TOLERANCE_US) -> tuple[
     ledger = demo_run.read_ledger(settings)
     speed = max((segment.speed for segment in ledger.segments), default=1.0)
     conditions = {name for domain in domains().values() for name in domain.read_rules()}
+    for made in (make for domain in domains().values() for make in domain.detectors):
+        conditions |= {made.condition, *made.conditions}
     world = demo_run.build_world(ledger.seed, ledger.start)
     own = {*world.things, *world.series, *world.movers}
     alarms = [

@@ -31,7 +31,8 @@ PEOPLE = (
 def prepare_people(client: httpx.Client) -> None:
     """Make accounts and rotas where they are missing; what is there stays as somebody left it.
 
-    No account has a password: `thap people link LOGIN` makes the link to set one.
+    No account has a password: `thap people link LOGIN` makes the link to set one. Their addresses are in the zone that
+    exists nowhere (RFC 2606); a demo writes what is sent there into files.
 
     Raises:
         ThapError: as the API answers.
@@ -39,7 +40,12 @@ def prepare_people(client: httpx.Client) -> None:
     fresh = [
         login
         for login, name, unit, _grants in PEOPLE
-        if _make(client, "POST", "/api/v1/people", {"login": login, "name": name, "unit": unit})
+        if _make(
+            client,
+            "POST",
+            "/api/v1/people",
+            {"login": login, "name": name, "unit": unit, "email": f"{login}@demo.invalid"},
+        )
     ]
     for login, _name, _unit, grants in PEOPLE:
         if login in fresh:
@@ -58,6 +64,10 @@ def prepare_people(client: httpx.Client) -> None:
                 "turns": [[login]],
             }
             _make(client, "PUT", f"/api/v1/duty/rotas/{name}", rota)
+
+
+def _person(login: str, name: str, unit: str) -> dict[str, Any]:
+    return {"login": login, "name": name, "unit": unit, "email": f"{login}@demo.invalid"}
 
 
 def _make(client: httpx.Client, method: str, path: str, body: dict[str, Any]) -> bool:

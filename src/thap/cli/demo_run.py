@@ -15,6 +15,8 @@ import tomlkit
 from thap.cli.common import api, api_json, read_run_file
 from thap.cli.demo_doors import Doors
 from thap.cli.demo_people import prepare_people
+from thap.cli.demo_register import prepare_registers
+from thap.cli.demo_rice import prepare_rice
 from thap.domains.domain import domains
 from thap.domains.score import Segment
 from thap.domains.world import Truth, World
@@ -155,6 +157,8 @@ def prepare(data: Path, settings: Settings, world: World, speed: float) -> tuple
         ]
         api_json(client.post("/api/v1/things", json={"things": things, "movers": movers}))
         prepare_people(client)
+        prepare_registers(client)
+        prepare_rice(client, world)
         secrets = {}
         for name, kind in (("demo-stations", "mqtt"), ("demo-doors", "api")):
             made = client.post("/api/v1/tokens", json={"name": name, "kind": kind, "scopes": ["write"]})

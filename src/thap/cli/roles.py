@@ -1,4 +1,4 @@
-"""`thap gateway`, `engine`, `history`, `respond`: one role in the foreground, as `thap up` starts them all."""
+"""`thap gateway`, `engine`, `history`, `respond`, `vision`: one role in the foreground, as `thap up` starts them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ def register(app: typer.Typer) -> None:
     app.command("engine", help="Run the detectors (one role of `thap up`).")(engine)
     app.command("history", help="Run the writer of history (one role of `thap up`).")(history)
     app.command("respond", help="Run incidents, timers and notices (one role of `thap up`).")(respond)
+    app.command("vision", help="Read and analyse the cameras (one role of `thap up`).")(vision)
+
+
+def vision(data: Data = None) -> None:
+    """Cameras: readers, analysis, clips, streams."""
+    _run("vision", load_settings(data))
 
 
 def gateway(data: Data = None) -> None:
@@ -274,9 +280,31 @@ async def _respond(settings: Settings, supervisor: int) -> None:
             await context.store.close()
 
 
+async def _vision(settings: Settings, supervisor: int) -> None:
+    from thap.domains.traffic.flow import analyser_settings
+    from thap.domains.traffic.plates import plate_reader
+    from thap.kernel.store import open_store
+    from thap.observe.intake import Intake
+    from thap.respond.cameras.worker import VisionWorker
+
+    inward = settings.model_copy(deep=True)
+    inward.doors.mqtt = False  # the gateway closes and opens that door
+    async with _open(settings, "vision", supervisor) as (bus, records), Intake(bus, records, inward) as intake:
+        store = open_store(records)
+        plates = await plate_reader(settings, records, store)
+        worker = VisionWorker(bus, records, store, settings, intake, plates=plates, in_force=analyser_settings)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                group.create_task(_heartbeat(bus, "vision", worker.stats, worker.totals))
+        finally:
+            await store.close()
+
+
 _MAINS: dict[str, Callable[[Settings, int], Coroutine[Any, Any, None]]] = {
     "gateway": _gateway,
     "engine": _engine,
     "history": _history,
     "respond": _respond,
+    "vision": _vision,
 }

@@ -14,10 +14,12 @@ from dataclasses import asdict
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import httpx
 import structlog
 import typer
+from pydantic import SecretStr
 
 from thap.cli.common import Data, RunFile, console
 from thap.cli.roles import run_forked
@@ -33,9 +35,11 @@ from thap.kernel.settings_info import BY_UP
 from thap.kernel.supervisor import Child, Supervisor, lock_data_directory, python_child
 from thap.kernel.tables import create_tables
 from thap.kernel.tokens import mqtt_users
+from thap.observe.cameras.records import any_enabled
 
 __all__ = ["register"]
 
+_SLOW_START_S = 180.0
 _log = structlog.get_logger(__name__)
 
 
@@ -55,6 +59,7 @@ def up(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the demo.")] = 1,
     speed: Annotated[float | None, typer.Option(help="How many times faster than real the demo runs.")] = None,
+    cameras: Annotated[bool, typer.Option("--cameras", help="With --demo: two cameras with drawn films.")] = False,
 ) -> None:
     """The whole centre: stream server, doors and API, engine, history."""
     overrides: dict[str, Any] = {"port": port, "mqtt_port": mqtt_port, "host": host}
@@ -68,11 +73,14 @@ def up(
         settings.doors.ais.tcp_port = 0
     demo_options = None
     if demo:
+        # People of the demo are told too, and nothing leaves the machine.
+        told = quote(str((settings.data / "notices").resolve()))
+        settings.notify.channels.setdefault("email", SecretStr(f"file://{told}/{{address}}.txt"))
         demo_options = ["--seed", str(seed), *(["--speed", str(speed)] if speed is not None else [])]
-    asyncio.run(_up(settings, demo_options))
+    asyncio.run(_up(settings, demo_options, cameras=demo and cameras))
 
 
-async def _up(settings: Settings, demo_options: list[str] | None) -> None:
+async def _up(settings: Settings, demo_options: list[str] | None, cameras: bool = False) -> None:
     began = time.monotonic()
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = lock_data_directory(settings)
@@ -100,7 +108,18 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         async with records.read() as connection:
             supervisor.nats.set_mqtt_users(await mqtt_users(connection))
 
+    async def look_for_cameras() -> None:
+        """The worker of cameras is started with the first of them: without any it would only take memory."""
+        async with records.read() as connection:
+            if "vision" in supervisor.children or not await any_enabled(connection):
+                return
+        worker = python_child("vision", "vision", "--data", str(settings.data))
+        worker.slow_start_s = _SLOW_START_S
+        supervisor.children["vision"] = worker
+        supervisor.start_children()
+
     supervisor.reload_users = reload_users
+    supervisor.hears["centre.live.cameras"] = look_for_cameras
     run_path.unlink(missing_ok=True)  # of a centre that was killed
     try:
         await create_tables(records)
@@ -111,6 +130,9 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
         await bus.ensure_streams(settings.journal)
         await bus.close()
         run = _write_run_file(settings, supervisor, run_path)
+        if supervisor.nats.mqtt_port:
+            os.environ["THAP_MQTT_PORT"] = str(supervisor.nats.mqtt_port)  # as it is, where 0 was asked for
+            os.environ[BY_UP] = ",".join(filter(None, (os.environ[BY_UP], "THAP_MQTT_PORT")))
         supervisor.start_children()  # not sooner: what they are forked from was loading meanwhile, on the other core
         watching = asyncio.create_task(supervisor.watch())
         stopping = asyncio.create_task(stop.wait())
@@ -120,6 +142,11 @@ async def _up(settings: Settings, demo_options: list[str] | None) -> None:
             if ready.done():
                 ready.result()
                 _greet(settings, run, time.monotonic() - began, first)
+            if cameras:
+                from thap.cli.demo_cameras import add_demo_cameras
+
+                await add_demo_cameras(settings, records)
+            await look_for_cameras()
             if demo_child is not None:
                 supervisor.children["demo"] = demo_child
                 supervisor.start_children()
@@ -181,6 +208,11 @@ def _as_environment(settings: Settings) -> dict[str, str]:
         "THAP_HOST": settings.host,
         "THAP_PORT": str(settings.port),
         "THAP_JOURNAL__DURABILITY": settings.journal.durability,
+        **{
+            f"THAP_NOTIFY__CHANNELS__{name.upper()}": url.get_secret_value()
+            for name, url in settings.notify.channels.items()
+            if url.get_secret_value().startswith("file://")
+        },
     }
     ais = settings.doors.ais
     if ais.tcp_port is not None:

@@ -94,6 +94,9 @@ class Detector(ABC):
 
     watches: ClassVar[Kind]
     condition: str
+    """Its name, and the condition it tells."""
+    conditions: ClassVar[tuple[str, ...]] = ()
+    """All conditions it tells, where they are others than `condition`."""
 
     async def refresh(self, connection: AsyncConnection) -> None:  # noqa: B027  most detectors need none
         """Take what it needs of the records (licences, parameters), before every `bind`.

@@ -43,6 +43,9 @@ class Layer:
     """Gives a GeoJSON FeatureCollection, WGS 84; a feature's property `title` is shown. Called off the event loop."""
     rules: tuple[str, ...] = ()
     """Instead of `features`: the areas of these geofence rules, as they are in force when the map asks."""
+    live: str = ""
+    """Instead of `features`, what the records and latest values say now: `package.api:function`, an async function of a
+    `thap.web.deps.Centre` and the `Caller`, who is shown only what they may see; gives a FeatureCollection."""
     colour: str = ""
     """As #c08a3e; the console chooses one where this is empty."""
 
@@ -53,8 +56,8 @@ class Layer:
             )
         if not {"vi", "en"} <= self.title.keys():
             raise SettingsError(f"layer {self.name}: its title needs `vi` and `en`")
-        if (self.features is None) == (not self.rules):
-            raise SettingsError(f"layer {self.name}: give either `features` or `rules`")
+        if (self.features is not None) + bool(self.rules) + bool(self.live) != 1:
+            raise SettingsError(f"layer {self.name}: give either `features`, `rules` or `live`")
         if self.colour and not re.fullmatch(r"#[0-9a-f]{6}", self.colour):
             raise SettingsError(f"layer {self.name}: {self.colour!r} is not a colour", hint="write it as #c08a3e")
 

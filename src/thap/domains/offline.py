@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from thap.detect.detector import Action, Change, Severity
+from thap.detect.detector import Action, Change, Detector, Severity
+from thap.detect.judges import Judges
 from thap.detect.rules import Rule
 from thap.detect.ruleset import RuleSet
 from thap.domains.score import Raised
@@ -50,8 +51,15 @@ def registry_of(world: World) -> Registry:
     return Registry(tuple(series), movers, {one.key: one.id for one in series}, {one.key: one.id for one in movers})
 
 
-def play(world: World, rules: Sequence[Rule], begin: int, end: int, step: int = MINUTE_US) -> list[Raised]:
-    """Run rules over a stretch of a world.
+def play(
+    world: World,
+    rules: Sequence[Rule],
+    begin: int,
+    end: int,
+    step: int = MINUTE_US,
+    detectors: Sequence[Detector] = (),
+) -> list[Raised]:
+    """Run rules, and detectors of domains, over a stretch of a world.
 
     Args:
         world: the world.
@@ -59,11 +67,15 @@ def play(world: World, rules: Sequence[Rule], begin: int, end: int, step: int = 
         begin: first moment, µs.
         end: last moment, µs.
         step: length of a batch, µs.
+        detectors: with what they take of records as shipped.
     """
     registry = registry_of(world)
-    judge = RuleSet(list(rules), registry, EngineSettings())
-    if judge.problems:
-        raise ValueError(f"rules that cannot run: {judge.problems}")
+    rule_set = RuleSet(list(rules), registry, EngineSettings())
+    if rule_set.problems:
+        raise ValueError(f"rules that cannot run: {rule_set.problems}")
+    for detector in detectors:
+        detector.bind(registry)
+    judge = Judges(rule_set, detectors)
     changes: list[tuple[int, Change]] = []
     judge.tick(begin)
     for hour in range(begin, end, HOUR_US):  # made by the hour, which costs less than by the minute

@@ -8,7 +8,6 @@ import secrets
 import time
 
 import pyotp
-import segno
 
 __all__ = ["accepted_step", "new_codes", "new_secret", "otpauth_uri", "qr_picture", "recovery_hash"]
 
@@ -31,6 +30,8 @@ def otpauth_uri(secret: str, login: str, issuer: str) -> str:
 
 def qr_picture(text: str) -> str:
     """A square picture of a text, as data:image/svg+xml."""
+    import segno  # seldom used, and slow to load
+
     return str(segno.make(text, error="m").svg_data_uri(scale=4, border=3, dark="#000", light="#fff"))
 
 

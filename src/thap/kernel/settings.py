@@ -20,6 +20,7 @@ __all__ = [
     "AisSettings",
     "AttachmentSettings",
     "AuditSettings",
+    "CameraSettings",
     "DoorSettings",
     "EngineSettings",
     "HistorySettings",
@@ -27,6 +28,7 @@ __all__ = [
     "MapSettings",
     "NotifySettings",
     "Open311Settings",
+    "PlateSettings",
     "ReportSettings",
     "Settings",
     "WarningSettings",
@@ -354,7 +356,7 @@ class NotifySettings(_Section):
         description="Channels people can be told on, by name: an Apprise URL in which `{address}` stands for the "
         "person's address, as `email = \"mailto://user:password@smtp.example.org:587/?from=thap@example.org"
         '&to={address}"` or `telegram = "tgram://BOT_TOKEN/{address}"`. The channel `email` also serves people who '
-        "chose none, at the e-mail address they are known by.",
+        "chose none, at the e-mail address they are known by. `file:///folder/{address}.txt` writes messages there.",
     )
     address: str | None = Field(
         None, description="Address of the centre for links in notices, as https://thap.example.org; by default its own."
@@ -374,6 +376,21 @@ class NotifySettings(_Section):
     timeout_s: float = Field(20.0, gt=0, le=300, description="Seconds a service has to take a message.")
     parallel: int = Field(4, ge=1, le=64, description="Messages sent at one time.")
     keep_days: int = Field(365, ge=1, description="Days sent notices and their delivery log are kept.")
+
+
+class EvidenceSettings(_Section):
+    """Signing of evidence reports."""
+
+    key: Path | None = Field(
+        None,
+        description="PKCS#12 file (.p12, .pfx) with the key and certificate that sign the PDFs of evidence packs; a "
+        "relative path is taken from the data directory. Without it they are not signed.",
+    )
+    passphrase_env: str = Field(
+        "THAP_EVIDENCE_PASSPHRASE",
+        pattern=r"^[A-Z][A-Z0-9_]{0,63}$",
+        description="Environment variable that holds the passphrase of that file.",
+    )
 
 
 class AuditSettings(_Section):
@@ -408,6 +425,51 @@ class MapSettings(_Section):
     max_zoom: int = Field(18, ge=0, le=24, description="The deepest zoom level that `tiles` has.")
 
 
+class CameraSettings(_Section):
+    """Cameras: where they may stand, and what of their pictures is kept."""
+
+    key: SecretStr | None = Field(
+        None,
+        description="Key that camera credentials are encrypted with, 32 bytes in URL-safe base64; by default a file of "
+        "mode 0600 in the run folder, made at first use.",
+    )
+    folders: list[Path] = Field(
+        default_factory=list,
+        description="Folders whose files people may name as cameras, besides `cameras` in the data directory.",
+    )
+    refuse: list[str] = Field(
+        default_factory=lambda: ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"],
+        description="Networks that nobody but the machine's owner may name a camera in: those where other things than "
+        "cameras listen.",
+    )
+    connect_s: float = Field(10.0, gt=0, le=120, description="Seconds a camera has to answer.")
+    silence_s: float = Field(10.0, gt=0, le=120, description="Seconds without a picture after which it is gone.")
+    retry_s: float = Field(
+        1.0, gt=0, le=60, description="Seconds before a lost camera is tried again; doubled each time."
+    )
+    retry_max_s: float = Field(60.0, gt=0, le=3600, description="Longest time between two tries.")
+    hardware: bool = Field(True, description="Whether a video decoder of the machine is used where one is found.")
+    model: str = Field(
+        "efficientdet-lite0",
+        description="Detector that looks at pictures: a shipped one by name, or the path of a TOML file of one's own.",
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="Processor cores the detector may use; by default all there are."
+    )
+    analyse: bool = Field(
+        True, description="Whether pictures are analysed; without it cameras are only shown and kept."
+    )
+    disk_gib: float = Field(50.0, gt=0, description="Budget of all clips that belong to no incident, GiB.")
+
+
+class PlateSettings(_Section):
+    """Number plates: off unless a centre has a legal ground to read them."""
+
+    enabled: bool = Field(False, description="Whether plates are read, at cameras that have it switched on.")
+    keep_days: int = Field(7, ge=1, le=365, description="Days a hashed reading is kept.")
+    least: float = Field(0.8, ge=0, le=1, description="Least confidence of the recogniser for a reading to count.")
+
+
 class Settings(BaseSettings):
     """All settings of one centre."""
 
@@ -433,8 +495,11 @@ class Settings(BaseSettings):
     warnings: WarningSettings = Field(default_factory=WarningSettings)
     sign_in: SignInSettings = Field(default_factory=SignInSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     map: MapSettings = Field(default_factory=MapSettings)
+    cameras: CameraSettings = Field(default_factory=CameraSettings)
+    plates: PlateSettings = Field(default_factory=PlateSettings)
 
     @classmethod
     def settings_customise_sources(

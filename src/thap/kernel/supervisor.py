@@ -94,6 +94,8 @@ class Child:
     """Whether it said last that the disk is full."""
     once: bool = False
     """Not restarted when it ends by itself (the demo), only when it is killed."""
+    slow_start_s: float = 0.0
+    """What it may take longer than others until its first heartbeat: it loads large libraries by itself."""
 
     @property
     def pid(self) -> int | None:
@@ -134,6 +136,8 @@ class Supervisor:
         self._stall_s = settings.engine.stall_s
         self.reload_users = reload_users
         """Called when the accounts of the MQTT door changed."""
+        self.hears: dict[str, Callable[[], Any]] = {}
+        """Subject → called, and awaited, when something is announced there."""
         self._stopping = False
         self._nats_turn = asyncio.Lock()
         """Held while the stream server is started anew or stopped for good: not both at once."""
@@ -169,6 +173,8 @@ class Supervisor:
         await bus.listen("centre.stats.*", self._hear)
         if self.reload_users is not None:
             await bus.listen("centre.live.tokens", self._tokens_changed)
+        for subject in self.hears:
+            await bus.listen(subject, self._hears)
         accounts_at = time.monotonic()
         while not await self._stops():
             if self._room_again:
@@ -239,6 +245,9 @@ class Supervisor:
         if self.reload_users is not None:
             await self.reload_users()
 
+    async def _hears(self, subject: str, _payload: bytes) -> None:
+        await self.hears[subject]()
+
     async def _revive_nats(self) -> None:
         self._nats_restarts += 1
         if time.monotonic() - self._nats_started < 5:
@@ -271,7 +280,8 @@ class Supervisor:
             child.restarts = 0
         if child.once or not self._stream_alive() or now - self._nats_started < self._stall_s:
             return
-        silent = now - child.heard > self._stall_s + 10
+        starting = child.slow_start_s if child.heard == child.started else 0.0
+        silent = now - child.heard > self._stall_s + 10 + starting
         stalled = [name for name, (_, since) in child.stuck.items() if now - since > self._stall_s]
         if (silent or stalled) and child.process is not None:
             _log.error(

@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 import structlog
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
 
 from thap.kernel.records import Records
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +27,7 @@ OWNERS = (
     "thap.kernel.tokens",
     "thap.kernel.places_records",
     "thap.observe.registry",
+    "thap.observe.cameras.records",
     "thap.detect.records",
     "thap.respond.records",
     "thap.kernel.policy.records",
@@ -45,6 +48,7 @@ OWNERS = (
     "thap.domains.parameter_records",
 )
 _DOMAINS = "thap.domains"
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def load_tables() -> None:
@@ -59,20 +63,43 @@ def load_tables() -> None:
         importlib.import_module(name)
 
 
-def alembic_config(connection: Connection) -> Config:
+def alembic_config(connection: sa.Connection) -> Config:
     """Alembic on an open connection."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config
 
 
 async def create_tables(records: Records) -> None:
-    """Bring an empty or older store to the newest migration; repeats cost little."""
+    """Bring an empty or older store to the newest migration.
 
-    def upgrade(connection: Connection) -> None:
+    A store that has it, as at nearly every start, costs one question: neither Alembic nor the packages that own tables
+    are loaded for it.
+    """
+
+    def upgrade(connection: sa.Connection) -> None:
+        if _reached(connection) == _newest():
+            return
+        from alembic import command
+
+        load_tables()
         command.upgrade(alembic_config(connection), "head")
 
-    load_tables()
     async with records.write() as connection:
         await connection.run_sync(upgrade)
+
+
+def _newest() -> str:
+    """The last migration; its file begins with its number (a test holds them to that)."""
+    return max(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _reached(connection: sa.Connection) -> str | None:
+    """The migration that a store is at, None for an empty one."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
+    return found[0] if len(found) == 1 else None

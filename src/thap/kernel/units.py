@@ -1,15 +1,21 @@
 """Administrative units of the province: its communes since 1 July 2025, and what they were before.
 
-Names, codes, areas and centre points come from the package `vietnamadminunits`. Its own converter is
-not used: for an address with a street it asks a geocoder on the internet.
+Names, codes, areas and centre points come from the package `vietnamadminunits`. Its data alone is read, and of it the
+province's: its converter asks a geocoder on the internet for an address with a street, and to load the package takes
+as long as half of the centre's web libraries.
 """
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import unicodedata
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from math import cos, hypot, radians, sqrt
+from pathlib import Path
 from typing import Any, Literal
 
 from thap.kernel.errors import NotFoundError
@@ -66,9 +72,7 @@ def fold(text: str) -> str:
 @cache
 def communes() -> tuple[Commune, ...]:
     """The 102 communes of the province, ordered by code."""
-    from vietnamadminunits.database import get_data
-
-    rows = [row for row in get_data() if row["provinceCode"] == PROVINCE_CODE]
+    rows = _today()
     former: dict[str, list[tuple[float, float]]] = {}
     for unit, old in _conversions():
         former.setdefault(unit, []).append((old["wardLon"], old["wardLat"]))
@@ -201,32 +205,54 @@ def _by_code() -> dict[str, Commune]:
     return {unit.code: unit for unit in communes()}
 
 
+def _data() -> Path:
+    """Where the package keeps its data; finding it does not load the package."""
+    spec = find_spec("vietnamadminunits")
+    if spec is None or not spec.submodule_search_locations:
+        raise NotFoundError("the package vietnamadminunits is not installed", hint="run `make setup`")
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def _rows(sql: str, *values: str) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(f"{(_data() / 'dataset.db').as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(sql, values)]
+
+
+@cache
+def _today() -> list[dict[str, Any]]:
+    return _rows(
+        "SELECT DISTINCT wardKey, wardCode, wardShort, wardType, wardLon, wardLat, wardAreaKm2 FROM admin_units"
+        " WHERE provinceCode = ?",
+        PROVINCE_CODE,
+    )
+
+
 @cache
 def _code_by_key() -> dict[str, str]:
-    from vietnamadminunits.database import get_data
-
-    return {row["wardKey"]: row["wardCode"] for row in get_data() if row["provinceCode"] == PROVINCE_CODE}
+    return {row["wardKey"]: row["wardCode"] for row in _today()}
 
 
 @cache
 def _conversions() -> tuple[tuple[str, dict[str, Any]], ...]:
     """(key of the new unit, row of the old unit), the default first where an old unit was divided."""
-    from vietnamadminunits.converter import converter_2025 as tables
-    from vietnamadminunits.database import get_data
-
+    tables = json.loads((_data() / "converter_2025.json").read_bytes())
     province = "tinhdongthap"
-    merged = set(tables.DICT_PROVINCE[province])
+    merged = tables["DICT_PROVINCE"][province]
     old = {
         f"{row['provinceKey']}_{row['districtKey']}_{row['wardKey']}": row
-        for row in get_data(table="admin_units_legacy")
-        if row["provinceKey"] in merged and row["ward"]
+        for row in _rows(
+            "SELECT DISTINCT provinceKey, districtKey, wardKey, wardCode, ward, district, province, wardLon, wardLat"
+            f" FROM admin_units_legacy WHERE ward <> '' AND provinceKey IN ({', '.join('?' * len(merged))})",
+            *merged,
+        )
     }
     whole = [
-        (key, old[name]) for key, names in tables.DICT_PROVINCE_WARD_NO_DIVIDED[province].items() for name in names
+        (key, old[name]) for key, names in tables["DICT_PROVINCE_WARD_NO_DIVIDED"][province].items() for name in names
     ]
     divided = [
         (part["newWardKey"], old[name])
-        for name, parts in tables.DICT_PROVINCE_WARD_DIVIDED.get(province, {}).items()
+        for name, parts in tables["DICT_PROVINCE_WARD_DIVIDED"].get(province, {}).items()
         for part in sorted(parts, key=lambda part: not part["isDefaultNewWard"])
     ]
     return tuple(whole + divided)

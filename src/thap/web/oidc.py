@@ -13,19 +13,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
-from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
-from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ignore[import-untyped]
-from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from thap.kernel.errors import SettingsError, UnauthenticatedError, UnavailableError
 from thap.kernel.settings import OidcSettings
+
+# Authlib and joserfc are loaded by what needs them: most centres have no issuer, and each of them starts sooner.
+if TYPE_CHECKING:
+    from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
+    from joserfc.jwk import KeySet
 
 __all__ = ["Issuer", "OidcError"]
 
@@ -100,6 +99,8 @@ class Issuer:
         return claims
 
     def _client(self, found: _Found, redirect_uri: str) -> OAuth2Client:
+        from authlib.oauth2.client import OAuth2Client
+
         secret = self.settings.client_secret.get_secret_value()
         taken = found.body.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         method = "none" if not secret else next((m for m in _METHODS if m in taken), _METHODS[0])
@@ -116,6 +117,8 @@ class Issuer:
     async def _exchange(
         self, http: httpx.AsyncClient, found: _Found, code: str, redirect_uri: str, verifier: str
     ) -> dict[str, Any]:
+        from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ignore[import-untyped]
+
         client = self._client(found, redirect_uri)
         body = prepare_token_request("authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=verifier)
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
@@ -124,6 +127,10 @@ class Issuer:
         return await self._json(http, "POST", url, headers=headers, content=body)
 
     async def _verified(self, found: _Found, said: Mapping[str, Any], nonce: str) -> dict[str, Any]:
+        from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
         text = said.get("id_token")
         if not isinstance(text, str):
             raise OidcError("the issuer gave no ID token")
@@ -150,6 +157,9 @@ class Issuer:
 
     async def _configuration(self, anew: _Found | None = None) -> _Found:
         """The issuer's configuration and keys, read at most once an hour, or when `anew` is what is known."""
+        from joserfc.errors import JoseError
+        from joserfc.jwk import KeySet
+
         async with self._finding:
             known = self._found
             if known is not None and known is not anew and time.monotonic() - known.at < _FRESH_S:

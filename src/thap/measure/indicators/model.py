@@ -33,6 +33,7 @@ __all__ = [
     "lowest",
     "quantile",
     "share",
+    "total",
 ]
 
 Text = Mapping[str, str]
@@ -126,9 +127,9 @@ def _within(value: float, low: float | None, high: float | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """How rows become one number: how many, the share of those that a column marks, or a column's quantile."""
+    """How rows become one number: how many, the share of those that a column marks, a column's sum or quantile."""
 
-    kind: Literal["count", "share", "quantile"] = "count"
+    kind: Literal["count", "share", "sum", "quantile"] = "count"
     column: str = ""
     q: float = 0.5
     """0 the lowest, 1 the highest; between two rows it is interpolated."""
@@ -140,6 +141,11 @@ COUNT = Reduce()
 def share(column: str) -> Reduce:
     """Of the rows, those whose column is true; between 0 and 1."""
     return Reduce("share", column)
+
+
+def total(column: str) -> Reduce:
+    """The sum of a column; none where there are no rows."""
+    return Reduce("sum", column)
 
 
 def quantile(column: str, q: float) -> Reduce:

@@ -141,6 +141,9 @@ class Selected:
             some, count = (await connection.execute(sa.select(marked, sa.func.count()).select_from(rows))).one()
             return Measured(int(some) / int(count) if count else None, int(count))
         count = int(await connection.scalar(sa.select(sa.func.count(column)).select_from(rows)) or 0)
+        if reduce.kind == "sum":
+            summed = await connection.scalar(sa.select(sa.func.sum(column)).select_from(rows))
+            return Measured(None if summed is None else float(summed), count)
         if not count:
             return Measured(None, 0)
         place = reduce.q * (count - 1)
@@ -216,6 +219,8 @@ def _reduced(rows: Sequence[Mapping[str, Any]], reduce: Reduce) -> Measured:
         marked = sum(bool(row[reduce.column]) for row in rows)
         return Measured(marked / len(rows) if rows else None, len(rows))
     values = [float(row[reduce.column]) for row in rows if row[reduce.column] is not None]
+    if reduce.kind == "sum":
+        return Measured(float(sum(values)) if values else None, len(values))
     if not values:
         return Measured(None, 0)
     return Measured(float(np.quantile(np.array(values), reduce.q)), len(values))

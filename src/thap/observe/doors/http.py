@@ -95,7 +95,7 @@ def decode_records(body: bytes, type_: type[Record]) -> Decoded:
     """
     codec = _CODECS[type_]
     start = body.lstrip(b" \t\r\n\xef\xbb\xbf")
-    if not start:
+    if not start.strip():
         raise InputError("the body is empty", hint="send a JSON array or one record a line")
     try:
         if start[:1] == b"[":

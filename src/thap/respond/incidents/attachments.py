@@ -28,7 +28,6 @@ from urllib.parse import quote
 import msgspec
 import puremagic
 import sqlalchemy as sa
-from PIL import Image
 
 from thap.kernel.clock import now_us
 from thap.kernel.errors import CorruptError, DiskFullError, InputError, NotFoundError
@@ -300,6 +299,8 @@ def _dimensions(path: Path, kind: str) -> tuple[int | None, int | None]:
     """
     if not kind.startswith("image/"):
         return None, None
+    from PIL import Image
+
     try:
         with Image.open(path) as picture:
             width, height = picture.size

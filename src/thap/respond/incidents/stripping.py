@@ -14,8 +14,6 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
-
 from thap.kernel.errors import InputError
 
 __all__ = ["STRIPPED", "write_without_place"]
@@ -93,6 +91,8 @@ def _jpeg_needs(marker: int, segment: bytes) -> bool:
 
 def _orientation(data: bytes) -> bytes:
     """EXIF that says nothing but which side is up; empty where that is usual."""
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data)) as picture:
             turned = picture.getexif().get(_ORIENTATION)

@@ -1,4 +1,8 @@
-"""Carries a message to a channel by Apprise, which is loaded when the first message goes out."""
+"""Carries a message to a channel by Apprise, which is loaded when the first message goes out.
+
+A channel `file:///folder/{address}.txt` needs no service: messages are written there, and nothing leaves the machine.
+That is how the demo province and a trial are told of.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from thap.kernel.errors import InputError
 from thap.kernel.settings import NotifySettings
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Carrier", "Outcome", "target"]
 
 _TOLD = ("WARNING", "ERROR", "CRITICAL")
+_FILE = "file://"
 _MAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}")
 
 
@@ -79,6 +85,8 @@ class Carrier:
             self._threads = None
 
     def _send(self, url: str, title: str, body: str) -> Outcome:
+        if url.startswith(_FILE):
+            return _write(url, title, body)
         import apprise
 
         service = self._service()
@@ -120,3 +128,18 @@ class Carrier:
                 service_timeout=self._settings.timeout_s,
             )
         return apprise.Apprise(asset=self._asset)
+
+
+def _write(url: str, title: str, body: str) -> Outcome:
+    """Append a message to the file of an address."""
+    folder, _, name = url.removeprefix(_FILE).rpartition("/")
+    path = Path(unquote(folder)) / name  # an address stays quoted: it names a file and no other folder
+    if not path.is_absolute() or set(name) <= {"."}:
+        return Outcome(False, "write the channel as file:///folder/{address}.txt", final=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{title}\n{body}\n\n")
+    except OSError as error:
+        return Outcome(False, f"{path.parent}: {error.strerror}")
+    return Outcome(True)

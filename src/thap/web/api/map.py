@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from math import cos, radians
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -121,7 +122,11 @@ async def get_layer(name: str, centre: CentreDep, caller: Reader) -> Response:
     layer = _layers().get(name)
     if layer is None or not await _may_see(centre, caller, name):
         raise NotFoundError(f"there is no layer {name!r}", hint="/api/v1/map lists those there are")
-    if layer.features is not None:
+    body: dict[str, Any]
+    if layer.live:
+        module, _, attribute = layer.live.partition(":")
+        body = await getattr(importlib.import_module(module), attribute)(centre, caller)
+    elif layer.features is not None:
         body = await asyncio.to_thread(layer.features)
     else:
         async with centre.records.read() as connection:

@@ -149,7 +149,8 @@ async def _names(centre: Centre) -> tuple[frozenset[str], frozenset[str]]:
         gathered = await gather_rules(centre.settings, connection)
         known = await known_domains(connection)
     for one in domains().values():
-        conditions |= {str(detector.condition) for detector in one.detectors if hasattr(detector, "condition")}
+        for detector in one.detectors:
+            conditions |= set(detector.conditions) or {str(getattr(detector, "condition", ""))} - {""}
     return known, frozenset(conditions | BUILT_IN | {listed.rule.name for listed in gathered.rules})
 
 
