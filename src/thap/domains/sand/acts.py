@@ -103,7 +103,7 @@ class Acts:
         end = start + MINUTE_US
         licence = self._licence(slot, start)
         # Who has just arrived and lies still moved within the window, but works no more.
-        fresh = ~(a["dredging"][slot] > 0) & active & self._is_dredging(slot, motion, end, licence)
+        fresh = ~(a["dredging"][slot] > 0) & self._is_dredging(slot, motion, end, licence)
         a["dredging"][slot[fresh]] = 1
         there = self._seen(slot, start, licence)
         seen = there & active[:, None]
