@@ -115,7 +115,8 @@ class Forecasts:
         context = self._context
         async with context.records.read() as connection:
             rules = await load_rules(context.settings, connection)
-            catalogue = Catalogue(await load_registry(connection))
+            registry = await load_registry(connection)
+        catalogue = Catalogue(registry)
         keys = {
             info.key
             for rule in rules
@@ -124,7 +125,7 @@ class Forecasts:
             if info.property == LEVELS
         }
         async with context.records.write() as connection:
-            changed = await keep_ruled(connection, keys)
+            changed = await keep_ruled(connection, keys, registry.max_datastream)
         if changed:
             await context.bus.announce("centre.live.rules", {"water": "ruled"})
 

@@ -35,6 +35,7 @@ class LevelAboveAlarm(Watcher):
             and station is not None
             and station.has_levels
             and self.known.ruled is not None
+            and info.id <= self.known.ruled_upto
             and info.key not in self.known.ruled
         )
 

@@ -29,6 +29,7 @@ __all__ = [
     "keep_tides",
     "latest_air",
     "latest_forecasts",
+    "load_looked",
     "load_ruled",
     "load_stations",
     "load_tides",
@@ -115,6 +116,8 @@ water_salinity = sa.Table(
     sa.UniqueConstraint("station", "begin"),
     sqlite_autoincrement=True,
 )
+_MARK = "#"
+"""Begins the row that says up to which datastream rules were looked at; no key begins so."""
 water_ruled = sa.Table(
     "water_ruled",
     metadata,
@@ -217,17 +220,28 @@ async def set_station(connection: AsyncConnection, station: Station, *, version:
 
 
 async def load_ruled(connection: AsyncConnection) -> frozenset[str] | None:
-    """Datastreams whose flood alarm levels a rule in force watches; None before the rules were ever looked at."""
+    """Keys of levels that rules in force watch; None where nobody has looked yet."""
+    looked = await load_looked(connection)
+    return None if looked is None else looked[0]
+
+
+async def load_looked(connection: AsyncConnection) -> tuple[frozenset[str], int] | None:
+    """Keys of levels that rules in force watch, and the newest datastream's number when that was looked at; None where
+    nobody has looked yet."""
     found = set(await connection.scalars(sa.select(water_ruled.c.datastream)))
-    return frozenset(found - {""}) if found else None
+    marks = {key for key in found if key.startswith(_MARK)}
+    if not marks:
+        return None
+    return frozenset(found - marks), max(int(mark.removeprefix(_MARK)) for mark in marks)
 
 
-async def keep_ruled(connection: AsyncConnection, keys: Collection[str]) -> bool:
-    """Keep which these are; whether anything changed."""
-    if await load_ruled(connection) == frozenset(keys):
+async def keep_ruled(connection: AsyncConnection, keys: Collection[str], upto: int) -> bool:
+    """Keep which levels rules watch, `upto` being the newest datastream's number; whether that is new."""
+    if await load_looked(connection) == (frozenset(keys), upto):
         return False
     await connection.execute(sa.delete(water_ruled))
-    await connection.execute(sa.insert(water_ruled), [{"datastream": key} for key in ("", *sorted(keys))])
+    rows = [{"datastream": key} for key in (f"{_MARK}{upto}", *sorted(keys))]
+    await connection.execute(sa.insert(water_ruled), rows)
     return True
 
 

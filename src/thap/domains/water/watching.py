@@ -34,6 +34,8 @@ class Known:
     """Tide and slow stage by datastream."""
     ruled: frozenset[str] | None = frozenset()
     """Datastreams whose flood alarm levels a rule in force watches; None before that was ever looked at."""
+    ruled_upto: int = 2**31
+    """The newest datastream when that was looked at: of later ones it is not known yet."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Watcher(Detector):
         """Parameters, limits and tides in force."""
         from thap.domains.parameter_records import load_parameters
         from thap.domains.water import DOMAIN
-        from thap.domains.water.records import load_ruled, load_stations, load_tides
+        from thap.domains.water.records import load_looked, load_stations, load_tides
 
         tides = {
             key: (tide_of(row["origin_h"], row["terms"]), float(row["stage"]))
@@ -82,7 +84,7 @@ class Watcher(Detector):
             await load_parameters(connection, DOMAIN),
             await load_stations(connection),
             tides,
-            await load_ruled(connection),
+            *(await load_looked(connection) or (None, 0)),
         )
 
     def wants(self, info: DatastreamInfo) -> bool:
