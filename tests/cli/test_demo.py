@@ -129,7 +129,7 @@ def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest
         return json.loads(done.stdout)
 
     try:
-        ran = command("run", "--speed", "600", "--minutes", "0.34", "--seed", "3")
+        ran = command("run", "--speed", "300", "--minutes", "0.68", "--seed", "3")
         score = command("score")
         with centre.client() as client:
             quarantine = client.get("/api/v1/quarantine").json()
