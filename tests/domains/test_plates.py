@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image, ImageDraw, ImageFont
 
+from thap.detect.vision.found import Crossing
 from thap.domains.traffic.plate_records import plate_reads
 from thap.domains.traffic.plates import (
     PlateReader,
@@ -27,6 +31,7 @@ from thap.kernel.policy import Who
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.kernel.store import open_store
+from thap.observe.cameras.reader import Picture
 from thap.observe.cameras.records import add_camera
 from thap.respond.book import AlarmBook
 
@@ -82,6 +87,35 @@ async def test_readings_are_hashes_and_the_watch_list_raises_an_alarm(settings: 
         assert await forget_old(connection, settings) == 2
     await store.close()
     await book.close()
+
+
+async def test_reading_keeps_nobody_waiting_and_what_is_missed_or_fails_is_counted(
+    settings: Settings, records: Records
+) -> None:
+    store, free = open_store(records), threading.Event()
+    async with records.write() as connection:
+        camera = await add_camera(connection, {"name": "cam", "address": "/x"}, "test")
+
+    def reads_late(_picture: object) -> Sequence[tuple[str, float]]:
+        assert free.wait(10)
+        if reader.failures:
+            return [("66A-123.45", 0.99)]
+        raise ValueError("no picture")
+
+    reader = PlateReader(settings, records, store, reads_late)
+    frame = Picture(now_us(), np.zeros((40, 60, 3), np.uint8))
+    crossings = [Crossing(now_us(), "line", "right", "car", one, None, (0.1, 0.1, 0.9, 0.9)) for one in range(40)]
+    begun = time.monotonic()
+    reader(camera, frame, crossings)
+    assert time.monotonic() - begun < 1
+    assert reader.missed == 40 - 32
+    free.set()
+    async with asyncio.timeout(10):
+        while reader.read < 31:
+            await asyncio.sleep(0.02)
+    assert reader.totals() == {"plates.read": 31, "plates.missed": 8, "plates.failures": 1}
+    reader.close()
+    await store.close()
 
 
 async def test_off_by_default_and_told_where_it_cannot_be(settings: Settings, records: Records) -> None:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from thap.domains.domain import domains
 from thap.domains.parameters import shipped_parameters
@@ -15,11 +16,12 @@ from thap.domains.rice.advice import act_on_advice, advice_by_id, advice_of, fli
 from thap.domains.rice.alarms import FLIGHT, is_mine
 from thap.domains.rice.bulletins import begin_bulletin
 from thap.domains.rice.demo_files import files, past_nights, past_traps
-from thap.domains.rice.flights import Catches, Wind, find_flights
+from thap.domains.rice.flights import Catches, Wind, ZoneFlight, find_flights
 from thap.domains.rice.importing import read_file
 from thap.domains.rice.nights import Planted, Scored
-from thap.domains.rice.office import recompute
-from thap.domains.rice.registers import keep_registers
+from thap.domains.rice.office import Done, keep_flights, recompute, same_flights
+from thap.domains.rice.records import flights
+from thap.domains.rice.registers import keep_registers, zones_of
 from thap.domains.rice.steps import Act
 from thap.domains.rice.surveys import keep_surveys
 from thap.domains.rice.traps import add_count, load_traps, today
@@ -176,6 +178,32 @@ async def test_what_a_person_took_up_is_left_and_a_corrected_count_takes_a_fligh
     assert len([one for one in others if one["zone"] == row["zone"]]) == 1
     assert old["id"] not in {one["id"] for one in after} and len(after) < len(before)
     office.close()
+
+
+def test_each_flight_is_matched_with_the_closest_and_each_once() -> None:
+    kept = {7: {"peak": "2026-11-10"}, 8: {"peak": "2026-11-13"}}
+    assert same_flights([date(2026, 11, 12), date(2026, 11, 16)], kept) == {0: 8}
+    assert same_flights([date(2026, 11, 13), date(2026, 11, 14)], kept) == {0: 8, 1: 7}
+    assert same_flights([date(2026, 11, 20)], kept) == {}
+
+
+async def test_flights_that_move_keep_their_rows_though_one_takes_the_day_of_another(
+    records: Records, office: Lake
+) -> None:
+    async def keep(*days: int) -> dict[int, str]:
+        peaks = [date(2026, 11, day) for day in days]
+        found = [ZoneFlight(peak, peak, peak, ("t",), 1, 90.0, 90.0) for peak in peaks]
+        async with records.write() as connection:
+            zone = (await zones_of(connection))[0]
+            await keep_flights(connection, zone, found, date(2026, 11, 30), 1, Done())
+            rows = await connection.execute(sa.select(flights.c.id, flights.c.peak).order_by(flights.c.id))
+            return {row.id: row.peak for row in rows}
+
+    one, other = await keep(10, 13)
+    assert await keep(13, 14) == {one: "2026-11-14", other: "2026-11-13"}
+    assert await keep(14, 15) == {one: "2026-11-14", other: "2026-11-15"}
+    assert await keep(15, 18) == {one: "2026-11-18", other: "2026-11-15"}
+    assert await keep(18) == {one: "2026-11-18"}
 
 
 async def test_flights_of_the_round_stand_as_alarms_until_their_sowing_days_are_over(

@@ -13,7 +13,7 @@ from thap.domains.sand.importing import import_reading
 from thap.domains.sand.ledger_records import violations, write_found
 from thap.domains.sand.model import Kind, Trip, local_day
 from thap.domains.sand.reading import read_entries
-from thap.domains.sand.records import entries, load_book, put_entry, sand_state, sand_trips
+from thap.domains.sand.records import entries, load_book, put_entry, retire_entry, sand_state, sand_trips
 from thap.kernel.bus import JOURNAL, Bus
 from thap.kernel.clock import HOUR_US, MINUTE_US, SECOND_US, now_us
 from thap.kernel.errors import ConflictError
@@ -168,12 +168,18 @@ async def test_more_than_the_day_lets_out_raises_one_alarm(records: Records, bus
     await store.transact(lambda tx: write_found(tx, trips=trips, communes={}))
     follower = Follower(records, store, bus)
     await follower.load()
-    await follower.look()
-    await follower.look()
+    await follower.look({licence.id + 1})
     book = AlarmBook(records)
-    active = await book.active()
+    assert await book.active() == {}
+    await follower.look({licence.id})
+    await follower.look_again()
+    await follower.look_again()
+    assert set(await book.active()) == {("licence:02-gp-mau", str(Kind.OVER_DAY))}
+    async with records.write() as connection:
+        await retire_entry(connection, licence, True, by="test", expected=None)
+    await follower.look_again()
+    assert await book.active() == {}
     await book.close()
-    assert set(active) == {("licence:02-gp-mau", str(Kind.OVER_DAY))}
     await store.close()
 
 

@@ -44,5 +44,7 @@ def test_one_centre_to_a_data_directory(settings: Settings) -> None:
     held = lock_data_directory(settings)
     with pytest.raises(BusyError, match="another centre runs"):
         lock_data_directory(settings)
+    with lock_data_directory(settings, "vision"), pytest.raises(BusyError, match="another vision runs"):
+        lock_data_directory(settings, "vision")
     held.close()
     lock_data_directory(settings).close()

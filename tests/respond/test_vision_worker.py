@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "observe"))
 
 from camera_world import Mjpeg, closing, film, picture
 
+from thap.detect.detector import Change
 from thap.detect.vision.analyser import Analyser
 from thap.detect.vision.found import CLASSES, Crossing, Detections, Event, Measure, Picture
 from thap.detect.vision.scene import Scene
@@ -26,7 +28,7 @@ from thap.domains.traffic import DOMAIN
 from thap.domains.traffic.flow import analyser_settings
 from thap.kernel.bus import JOURNAL, Bus
 from thap.kernel.clock import now_us
-from thap.kernel.errors import NotFoundError, UnavailableError
+from thap.kernel.errors import InputError, NotFoundError, UnavailableError
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.kernel.store import open_store
@@ -35,6 +37,7 @@ from thap.observe.cameras.records import Camera, add_camera, change_camera, clip
 from thap.observe.intake import Intake
 from thap.observe.kinds import Kind, decode_block
 from thap.respond.book import AlarmBook
+from thap.respond.cameras.backlog import Backlog
 from thap.respond.cameras.evidence import Evidence, clip_bytes
 from thap.respond.cameras.saying import Standing, Streams, health_change, sightings_of
 from thap.respond.cameras.worker import VisionWorker
@@ -346,6 +349,83 @@ async def test_a_clip_that_cannot_be_written_is_told_and_nothing_falls(
     assert await evidence.keep(camera, packets, now_us(), "traffic.crowd", 1) is None
     assert evidence.lost == 1 and "cannot be kept" in evidence.error
     await store.close()
+
+
+def test_what_waits_is_bounded_and_keeps_its_mark_until_it_is_done() -> None:
+    lost: Counter[str] = Counter()
+    waiting: Backlog[int] = Backlog("sightings", lost, 3)
+    waiting.add(1, 2)
+    rows, mark = waiting.begin(1)
+    waiting.add(3, 4, 5)
+    assert rows == [1] and lost == {"vision.lost_sightings": 1} and len(waiting) == 4
+    assert waiting.begin(9) == ([1], mark)
+    waiting.done()
+    rows, other = waiting.begin(9)
+    assert rows == [3, 4, 5] and other != mark
+    waiting.done()
+    assert not waiting
+
+
+async def test_a_change_that_cannot_be_kept_holds_up_no_other(
+    bus: Bus, records: Records, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mjpeg = Mjpeg(fps=5)
+    with closing(mjpeg):
+        camera = await add(records, "cam", mjpeg.url)
+        async with working(bus, records, quick) as worker:
+            await until(lambda: _live(bus, 1))
+            apply = worker._book.apply
+
+            async def refusing(changes: Sequence[Change]) -> list[Any]:
+                if changes[0].condition == "traffic.crowd":
+                    raise InputError("no such thing")
+                return await apply(changes)
+
+            monkeypatch.setattr(worker._book, "apply", refusing)
+            watch = worker._watches["cam"]
+            for kind in ("crowd", "wrong_way"):
+                change = Standing().take(camera, Event(now_us(), kind, "onset", "z"))
+                assert change is not None
+                worker._changes.add((watch, change, 0))
+            await until(lambda: _is(records, {("cam", "traffic.wrong_way")}))
+            assert worker.counters["vision.lost_changes"] == 1 and not worker._changes
+
+
+async def test_what_fails_for_one_camera_ends_the_analysis_of_none(
+    bus: Bus, records: Records, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mjpeg = Mjpeg(fps=10)
+    with closing(mjpeg):
+        for name in ("bad", "good"):
+            await add(records, name, mjpeg.url, scene=SCENE, fps=10.0)
+        async with working(bus, records, quick) as worker:
+            end_film, looked = worker._analysis._end_film, Counter[str]()
+
+            def failing(name: str, one: Any) -> None:
+                looked[name] += 1
+                if name == "bad":
+                    raise RuntimeError("of its own")
+                end_film(name, one)
+
+            monkeypatch.setattr(worker._analysis, "_end_film", failing)
+
+            async def both() -> bool:
+                return worker._analysis.failures > 1 and worker._analysis.frames > 5 and looked["good"] > 1
+
+            await until(both)
+            monkeypatch.setattr(worker._analysis, "_round", lambda _watched: 1 / 0)
+
+            async def told() -> bool:
+                return "ZeroDivisionError" in worker.stats()["cameras"]["error"]
+
+            await until(told)
+            monkeypatch.undo()
+            frames = worker._analysis.frames
+
+            async def recovered() -> bool:
+                return worker._analysis.frames > frames and not worker.stats()["cameras"]["error"]
+
+            await until(recovered)
 
 
 async def test_measures_wait_while_the_disk_is_full(bus: Bus, records: Records, quick: Settings) -> None:

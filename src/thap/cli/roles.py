@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import structlog
@@ -20,10 +20,11 @@ import uvloop
 
 from thap.cli.common import Data, RunFile, read_run_file
 from thap.kernel.bus import Bus
-from thap.kernel.errors import UnavailableError
+from thap.kernel.errors import BusyError, UnavailableError
 from thap.kernel.logs import configure_logs
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings, load_settings
+from thap.kernel.supervisor import lock_data_directory
 from thap.kernel.tables import load_tables
 
 __all__ = ["register"]
@@ -115,6 +116,22 @@ async def _centre_up(settings: Settings, supervisor: int, patience_s: float = 60
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.02)
+
+
+async def _role_lock(settings: Settings, role: str, patience_s: float = 5) -> IO[str]:
+    """The role's lock; one whose supervisor is gone may hold it for a moment yet.
+
+    Raises:
+        BusyError: the role runs already.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return lock_data_directory(settings, role)
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -289,15 +306,27 @@ async def _vision(settings: Settings, supervisor: int) -> None:
 
     inward = settings.model_copy(deep=True)
     inward.doors.mqtt = False  # the gateway closes and opens that door
-    async with _open(settings, "vision", supervisor) as (bus, records), Intake(bus, records, inward) as intake:
+    # Two workers of one directory would count every vehicle twice.
+    held = await _role_lock(settings, "vision")
+    async with (
+        contextlib.closing(held),
+        _open(settings, "vision", supervisor) as (bus, records),
+        Intake(bus, records, inward) as intake,
+    ):
         store = open_store(records)
         plates = await plate_reader(settings, records, store)
         worker = VisionWorker(bus, records, store, settings, intake, plates=plates, in_force=analyser_settings)
+
+        def totals() -> dict[str, int]:
+            return worker.totals() | (plates.totals() if plates is not None else {})
+
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(worker.run())
-                group.create_task(_heartbeat(bus, "vision", worker.stats, worker.totals))
+                group.create_task(_heartbeat(bus, "vision", worker.stats, totals))
         finally:
+            if plates is not None:
+                plates.close()
             await store.close()
 
 

@@ -13,11 +13,12 @@ from thap.cli.common import Data, Json, console, emit
 from thap.cli.sand_register import _find, _tell_faults, with_records
 from thap.domains.domain import domain
 from thap.domains.parameter_records import load_parameters
-from thap.domains.sand.declared import DeclaredBook, import_declared
+from thap.domains.sand.declared import DeclaredBook, keep_declared, read_declared
 from thap.domains.sand.evidence import Pack, verify_pack
 from thap.domains.sand.ledger import Factors
 from thap.domains.sand.ledger_records import Account, KeptViolation, accounts, vessel_names, violations
 from thap.domains.sand.packing import known_pack, pack_violation
+from thap.domains.sand.records import entries
 from thap.domains.sand.weekly import Week, gather_week, parse_week, week_pdf
 from thap.kernel.clock import iso
 from thap.kernel.errors import UnavailableError
@@ -115,11 +116,14 @@ def declared_import(
     content = file.read_bytes()
 
     async def work(records: Records) -> tuple[DeclaredBook, dict[str, int]]:
-        async with records.write() as connection:
+        async with records.read() as connection:
             only = (await _find(connection, "licence", licence)).key if licence else ""
-            return await import_declared(
-                connection, content, file.name, "local", only=only, skip_bad=skip_bad, check=check
-            )
+            licences = await entries(connection, "licence", retired=None)
+        book = read_declared(content, file.name, licences, only)
+        if check:
+            return book, {}
+        async with records.write() as connection:
+            return book, await keep_declared(connection, book, "local", skip_bad=skip_bad)
 
     book, done = with_records(data, work)
 

@@ -34,16 +34,20 @@ _log = structlog.get_logger(__name__)
 _ACCOUNTS_S = 60.0
 
 
-def lock_data_directory(settings: Settings) -> IO[str]:
+def lock_data_directory(settings: Settings, role: str = "") -> IO[str]:
     """Take the data directory for this process; keep the returned file open for as long as it is needed.
 
     The lock is the kernel's own, so one left by a process that was killed does not exist.
 
+    Args:
+        settings: of the centre.
+        role: takes only this role of the centre, in place of the centre as a whole.
+
     Raises:
-        BusyError: another centre runs on it; the message names its process.
+        BusyError: another centre, or the same role, runs on it; the message names its process.
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (settings.run_dir / "lock").open("a+", encoding="utf-8")
+    file = (settings.run_dir / (f"{role}.lock" if role else "lock")).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -51,7 +55,7 @@ def lock_data_directory(settings: Settings) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise BusyError(
-            f"another centre runs on this data directory (process {holder})",
+            f"another {role or 'centre'} runs on this data directory (process {holder})",
             where=str(settings.data),
             hint="stop it, or choose another directory with --data",
         ) from None

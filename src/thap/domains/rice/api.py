@@ -42,7 +42,7 @@ from thap.domains.rice.bulletins import (
     week_named,
 )
 from thap.domains.rice.importing import Reading, read_file
-from thap.domains.rice.office import levels_of, open_lake
+from thap.domains.rice.office import levels_of, near_peak, open_lake
 from thap.domains.rice.overview import overview_of, risk_geojson, zone_risks
 from thap.domains.rice.parts import SUBJECT
 from thap.domains.rice.pests import PESTS, STAGES, class_of
@@ -626,11 +626,7 @@ async def _plan(centre: Centre, zone: Row, peak: date, window: tuple[date, date]
     parameters, day = await _parameters(centre), today()
     levels = await levels_of(centre.records, await _lake(centre), zone, parameters, day)
     async with centre.records.read() as connection:
-        near = [
-            row
-            for row in await flights_of(connection, zone_id=zone["id"])
-            if abs((date.fromisoformat(row["peak"]) - peak).days) <= 4
-        ]
+        near = near_peak(await flights_of(connection, zone_id=zone["id"]), peak)
         highest = near[0]["highest"] if near else None
         plan = await plan_for(connection, zone, peak, parameters, levels, today=day, window=window, highest=highest)
     return plan, near[0] if near else None

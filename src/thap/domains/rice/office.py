@@ -60,7 +60,7 @@ from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.respond.standing import Standing
 
-__all__ = ["PEST", "Done", "levels_of", "open_lake", "recompute"]
+__all__ = ["PEST", "Done", "keep_flights", "levels_of", "near_peak", "open_lake", "recompute", "same_flights"]
 
 PEST = "bph"
 _log = structlog.get_logger(__name__)
@@ -128,7 +128,7 @@ async def recompute(records: Records, lake: Lake, *, now: int | None = None) -> 
         done.weather_days = await keep_station_weather(connection, station_weather(known.streams, daily), moment)
         for zone in known.zones:
             seen, coming = found.get(zone["id"], []), expected.get(zone["id"], [])
-            fresh = await _keep_flights(connection, zone, seen, known, done)
+            fresh = await keep_flights(connection, zone, seen, known.day, known.now, done)
             await _keep_predictions(connection, zone, coming, known, done)
             await _alarm(connection, zone, seen, coming, known, done)
             levels = _levels(zone, known, daily)
@@ -253,42 +253,79 @@ def _expect(known: _Known, nights: Mapping[str, list[Night]], done: Done) -> dic
     return found
 
 
-async def _keep_flights(
-    connection: AsyncConnection, zone: Row, found: Sequence[ZoneFlight], known: _Known, done: Done
+async def keep_flights(
+    connection: AsyncConnection, zone: Row, found: Sequence[ZoneFlight], day: date, now: int, done: Done
 ) -> list[Row]:
-    """Write a zone's flights; gives those that may call for advice."""
+    """Write a zone's flights; gives those that may call for advice.
+
+    Args:
+        connection: in a write transaction.
+        zone: its row.
+        found: its flights as they are seen now.
+        day: today.
+        now: µs.
+        done: where new ones are counted.
+    """
     f = flights.c
-    since = known.day - timedelta(days=_DAYS - 20)  # at the edge medians are missing: what was found then stays
+    since = day - timedelta(days=_DAYS - 20)  # at the edge medians are missing: what was found then stays
     rows = await connection.execute(
         sa.select(flights).where(f.zone_id == zone["id"], f.pest == PEST, f.peak >= since.isoformat())
     )
     before = {int(row["id"]): dict(row) for row in rows.mappings()}
-    fresh = []
-    for flight in found:
-        if flight.peak < since:
-            continue
+    fresh = [flight for flight in found if flight.peak >= since]
+    match = same_flights([flight.peak for flight in fresh], before)
+    # First what makes room: no two rows of a zone have one peak, and peaks move as more nights come.
+    left = set(before) - set(match.values())
+    if left:  # a count was corrected, and what looked like a flight is none
+        used = await connection.execute(sa.select(advice.c.flight_id).where(advice.c.flight_id.in_(left)))
+        gone = left - {int(number) for (number,) in used}
+        await connection.execute(sa.delete(flights).where(f.id.in_(gone)))
+    moving = [number for at, number in match.items() if before[number]["peak"] != fresh[at].peak.isoformat()]
+    if moving:
+        aside = sa.literal("~") + sa.cast(f.id, sa.String(9))
+        await connection.execute(sa.update(flights).where(f.id.in_(moving)).values(peak=aside))
+    calling = []
+    for at, flight in enumerate(fresh):
         values = _values(flight)
-        match = next(
-            (row for row in before.values() if abs((date.fromisoformat(row["peak"]) - flight.peak).days) <= _SAME), None
-        )
-        if match is None:
-            row = {**values, "zone_id": zone["id"], "pest": PEST, "found": known.now, "changed": known.now}
+        if at not in match:
+            row = {**values, "zone_id": zone["id"], "pest": PEST, "found": now, "changed": now}
             number = (await connection.execute(sa.insert(flights).values(**row).returning(f.id))).scalar_one()
-            match = {**row, "id": int(number)}
+            row["id"] = int(number)
             done.new_flights += 1
         else:
-            before.pop(match["id"])
-            if any(match[name] != value for name, value in values.items()):
-                changed = {**values, "changed": known.now}
-                await connection.execute(sa.update(flights).where(f.id == match["id"]).values(**changed))
-                match = {**match, **changed}
-        if (known.day - flight.peak).days <= _DRAFT_DAYS:
-            fresh.append(match)
-    if before:  # a count was corrected, and what looked like a flight is none
-        used = await connection.execute(sa.select(advice.c.flight_id).where(advice.c.flight_id.in_(list(before))))
-        gone = set(before) - {int(number) for (number,) in used}
-        await connection.execute(sa.delete(flights).where(f.id.in_(gone)))
-    return fresh
+            row = before[match[at]]
+            if any(row[name] != value for name, value in values.items()):
+                changed = {**values, "changed": now}
+                await connection.execute(sa.update(flights).where(f.id == row["id"]).values(**changed))
+                row = {**row, **changed}
+        if (day - flight.peak).days <= _DRAFT_DAYS:
+            calling.append(row)
+    return calling
+
+
+def near_peak(rows: Sequence[Row], peak: date) -> list[Row]:
+    """Rows (of flights, of advice) that are about the same flight, the closest first."""
+    apart = [(abs((date.fromisoformat(row["peak"]) - peak).days), row) for row in rows]
+    return [row for distance, row in sorted(apart, key=lambda one: one[0]) if distance <= _SAME]
+
+
+def same_flights(peaks: Sequence[date], kept: Mapping[int, Row]) -> dict[int, int]:
+    """Which kept flight each peak is of: the closest pairs within `_SAME` nights first, each once.
+
+    Returns:
+        Id of the kept flight by index into `peaks`.
+    """
+    apart = sorted(
+        (distance, at, number)
+        for at, peak in enumerate(peaks)
+        for number, row in kept.items()
+        if (distance := abs((date.fromisoformat(row["peak"]) - peak).days)) <= _SAME
+    )
+    match: dict[int, int] = {}
+    for _, at, number in apart:
+        if at not in match and number not in match.values():
+            match[at] = number
+    return match
 
 
 def _values(flight: ZoneFlight) -> Row:
@@ -346,11 +383,7 @@ async def _advise(
 ) -> None:
     """Draft advice after a flight, unless there is some already that a person has taken up or given up."""
     peak = date.fromisoformat(flight["peak"])
-    near = [
-        row
-        for row in await advice_of(connection, advice.c.zone_id == zone["id"])
-        if abs((date.fromisoformat(row["peak"]) - peak).days) <= _SAME
-    ]
+    near = near_peak(await advice_of(connection, advice.c.zone_id == zone["id"]), peak)
     if any(row["state"] != "draft" or row["created_by"] or row["version"] > 1 for row in near):
         return
     try:

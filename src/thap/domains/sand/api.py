@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from thap.domains.domain import domain
 from thap.domains.parameter_records import load_parameters
 from thap.domains.sand import layers
-from thap.domains.sand.declared import import_declared
+from thap.domains.sand.declared import keep_declared, read_declared
 from thap.domains.sand.entries import PLURALS, Entry, LicenceEntry, Noun, read_entry
 from thap.domains.sand.importing import commune_of, import_reading, preview
 from thap.domains.sand.ledger import Factors
@@ -251,12 +251,13 @@ async def post_declared(
     policy = await _policy(centre)
     content = await _body(request, name)
     within = policy.where(caller.who, "register.write", ENTRY_RESOURCE)
-    async with centre.records.write() as connection:
-        book, done = await import_declared(
-            connection, content, name, caller.who, only=licence, skip_bad=skip_bad, check=check, within=within,
-            address=caller.address,
-        )  # fmt: skip
+    async with centre.records.read() as connection:
+        licences = await entries(connection, "licence", within=within, retired=None)
+    book = await asyncio.to_thread(read_declared, content, name, licences, licence)
+    done: dict[str, int] = {}
     if not check:
+        async with centre.records.write() as connection:
+            done = await keep_declared(connection, book, caller.who, skip_bad=skip_bad, address=caller.address)
         await centre.bus.announce("centre.live.sand", {"register": "declared"})
     return JsonAnswer({**book.as_dict(), **done, "imported": not check})
 

@@ -17,14 +17,14 @@ from thap.domains.sand.entries import reference_key
 from thap.domains.sand.faults import Fault, as_error
 from thap.domains.sand.ledger import Declared
 from thap.domains.sand.ledger_records import put_declared
-from thap.domains.sand.records import Kept, entries
+from thap.domains.sand.records import Kept
 from thap.domains.sand.tables_in import read_table
 from thap.domains.sand.writing_styles import fold, parse_date, parse_number, style_of
 from thap.kernel.audit import Entry, append_async
 from thap.kernel.errors import InputError
 from thap.kernel.policy import Who
 
-__all__ = ["DeclaredBook", "Line", "import_declared", "parse_period", "read_declared"]
+__all__ = ["DeclaredBook", "Line", "keep_declared", "parse_period", "read_declared"]
 
 _MONTH = re.compile(r"(?:thang\s*)?(\d{1,2})\s*(?:[/.-]|nam|\s)\s*(\d{4})")
 _YEAR_MONTH = re.compile(r"(\d{4})\s*[-/.]\s*(\d{1,2})")
@@ -184,44 +184,33 @@ def _line(
     return Line(number, licence.id, licence.body["number"], Declared(period, m3, trips)), []
 
 
-async def import_declared(
-    connection: AsyncConnection,
-    content: bytes,
-    name: str,
-    who: Who | str,
-    *,
-    only: str = "",
-    skip_bad: bool = False,
-    check: bool = False,
-    within: Any = None,
-    address: str = "",
-) -> tuple[DeclaredBook, dict[str, int]]:
+async def keep_declared(
+    connection: AsyncConnection, book: DeclaredBook, who: Who | str, *, skip_bad: bool = False, address: str = ""
+) -> dict[str, int]:
     """Keep what a declared book says, all of it or nothing.
 
     Args:
         connection: in a write transaction.
-        only: key of the licence that lines without one are of.
+        book: as read; reading a large one takes seconds and belongs outside of transaction and event loop.
+        who: imports it.
         skip_bad: take the good lines where some cannot be taken.
-        check: change nothing.
-        within: licences that the caller may write to.
+        address: network address of who imports.
 
     Returns:
-        What the file says, and how many lines were added, changed, and the same before.
+        How many lines were added, changed, and the same before.
 
     Raises:
-        InputError: it cannot be read, or has faults and `skip_bad` is not set.
+        InputError: it has faults and `skip_bad` is not set.
     """
-    book = read_declared(content, name, await entries(connection, "licence", within=within, retired=None), only)
-    if check:
-        return book, {}
     if book.faults and (not skip_bad or not book.lines):
-        raise as_error(book.faults, name, "nothing was imported: correct these rows")
-    by = who if isinstance(who, str) else who.name
-    source = f"{name} sha256:{book.sha256[:16]}"
-    done = Counter(
-        [await put_declared(connection, one.licence, one.declared, source=source, by=by) for one in book.lines]
+        raise as_error(book.faults, book.name, "nothing was imported: correct these rows")
+    done = await put_declared(
+        connection,
+        [(one.licence, one.declared) for one in book.lines],
+        source=f"{book.name} sha256:{book.sha256[:16]}",
+        by=who if isinstance(who, str) else who.name,
     )
     if done["added"] or done["changed"]:
-        told = {"file": name, "sha256": book.sha256, **done}
+        told = {"file": book.name, "sha256": book.sha256, **done}
         await append_async(connection, [Entry(who, "sand.declare", "sand:declared", told, address)])
-    return book, {key: done[key] for key in ("added", "changed", "same")}
+    return done

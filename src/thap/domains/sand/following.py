@@ -7,9 +7,8 @@ sequence they stand for are written in one transaction: after kill -9 it goes on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -23,9 +22,9 @@ from thap.domains.sand.behaviour import Behaviour, Findings, Rows
 from thap.domains.sand.detectors import watches_mover
 from thap.domains.sand.ledger import Factors
 from thap.domains.sand.ledger_records import accounts, write_found
-from thap.domains.sand.model import Book, Stay, Trip, Violation
+from thap.domains.sand.model import Book, Stay, Trip, Violation, local_day
 from thap.domains.sand.over import over_changes
-from thap.domains.sand.records import load_book, sand_state
+from thap.domains.sand.records import book_version, load_book, sand_state
 from thap.kernel.bus import JOURNAL, Bus, Entry
 from thap.kernel.clock import now_us
 from thap.kernel.errors import BusyError, CorruptError, UnavailableError
@@ -61,8 +60,8 @@ class Follower:
     """Findings wait so long for others at most."""
     rest_s = 60.0
     """Without findings, the place is written down so often."""
-    look_s = 60.0
-    """Quantities are looked at so often even where no trip was found: days end by themselves."""
+    look_s = 15.0
+    """So often it is asked whether quantities moved without a trip: days end by themselves."""
 
     def __init__(self, records: Records, store: Store, bus: Bus) -> None:
         self._records, self._store, self._bus = records, store, bus
@@ -79,7 +78,9 @@ class Follower:
         self._stays: list[Stay] = []
         self._violations: list[Violation] = []
         self.seq = self.kept = self.lag = self.total = 0
-        self._flushed = self._looked = 0.0
+        self._flushed = 0.0
+        self._looked: tuple[Any, ...] = ()
+        """Day, version of the register and parameters that all licences were last looked at by."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -90,14 +91,10 @@ class Follower:
         for subject in ("centre.live.rules", "centre.live.registry", "centre.live.places"):
             await self._bus.listen(subject, changed)
         await self.load()
-        looking = asyncio.create_task(self._look_at_times())
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_at_times())
             async for entries in self._bus.read(JOURNAL, self.seq, subject=_SUBJECT):
                 await self.take(entries)
-        finally:
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
 
     def stats(self) -> dict[str, Any]:
         """As parts tell it; total counts positions."""
@@ -213,8 +210,8 @@ class Follower:
                 await asyncio.sleep(1)
         self._trips, self._stays, self._violations = [], [], []
         self.kept, self._flushed = seq, time.monotonic()
-        if trips:
-            await self.look()
+        if licences := {one.licence for one in trips if one.licence is not None}:
+            await self.look(licences)
         if trips or violations:
             await self._bus.announce("centre.live.sand", {"trips": len(trips), "violations": len(violations)})
 
@@ -226,14 +223,18 @@ class Follower:
         codes = [self._locator.communes[index].code if index >= 0 else "" for index in indices]
         return dict(zip(places, codes, strict=True))
 
-    async def look(self) -> None:
-        """Compare quantities with licences, and tell the alarm book what changed."""
-        self._looked = time.monotonic()
+    async def look(self, only: Collection[int] | None = None) -> None:
+        """Compare quantities with licences, and tell the alarm book what changed.
+
+        Args:
+            only: ids of the licences to look at; None for all.
+        """
         factors = Factors.of(self._parameters)
         now = self._event_time()
         async with self._records.read() as connection:
-            found = await accounts(connection, factors, now=now, days=1)
-        changes = over_changes(found, await self._alarms.active(), factors, now, self._book.version)
+            found = await accounts(connection, factors, only=only, now=now, days=1)
+        active = await self._alarms.active()
+        changes = over_changes(found, active, factors, now, self._book.version, whole=only is None)
         if not changes:
             return
         for event in await self._alarms.apply(changes):
@@ -245,12 +246,22 @@ class Follower:
         now = now_us()
         return min(now, self._behaviour.now) if self.lag and self._behaviour.now > 0 else now
 
+    async def look_again(self) -> None:
+        """Look at all licences if something but a trip moved their quantities: the day, the register, a parameter."""
+        if self._changed:
+            await self.refresh()
+        async with self._records.read() as connection:
+            version = await book_version(connection)
+        state = (local_day(self._event_time()), version, tuple(sorted(self._parameters.items())))
+        if state != self._looked:
+            await self.look()
+            self._looked = state
+
     async def _look_at_times(self) -> None:
         while True:
-            await asyncio.sleep(self.flush_s)
+            await asyncio.sleep(self.look_s)
             try:
-                if time.monotonic() - self._looked >= self.look_s:
-                    await self.look()
+                await self.look_again()
             except (BusyError, UnavailableError) as error:
                 _log.warning("quantities wait for the records", reason=str(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,20 +256,21 @@ async def trips_of(
 
 async def loads_by_licence(
     connection: AsyncConnection,
-    licence: int | None = None,
+    licence: int | Collection[int] | None = None,
     *,
     since: str = "",
     until: str = "",
     within: sa.ColumnElement[bool] | None = None,
 ) -> dict[int, list[Load]]:
-    """Trips out of mines as loads, by the licence's id.
+    """Trips out of mines as loads, by the licence's id; of one licence, some, or all.
 
     The hold is the one on the vessel's entry now, else the one kept with the trip: a vessel that is measured later
     makes its earlier trips better known.
     """
     statement = sa.select(_T.licence_id, _T.vessel, _T.day, _T.hold_m3, _T.confidence).where(_T.licence_id.is_not(None))
     if licence is not None:
-        statement = statement.where(_T.licence_id == licence)
+        chosen = [licence] if isinstance(licence, int) else sorted(licence)
+        statement = statement.where(_T.licence_id.in_(chosen))
     if within is not None:
         statement = statement.where(within)
     if since:
@@ -287,31 +288,39 @@ async def loads_by_licence(
 
 
 async def put_declared(
-    connection: AsyncConnection, licence: int, made: Declared, *, source: str, by: str, now: int | None = None
-) -> str:
-    """Keep a declared quantity; `added`, `changed` or `same`."""
-    moment = now_us() if now is None else now
-    row = (
-        await connection.execute(
-            sa.select(_D.id, _D.version, _D.m3, _D.trips).where(_D.licence_id == licence, _D.period == made.period)
-        )
-    ).one_or_none()
-    values = {
-        "licence_id": licence,
-        "period": made.period,
-        "m3": made.m3,
-        "trips": made.trips,
-        "source": source[:300],
-        "changed": moment,
-        "changed_by": by[:128],
-    }
-    if row is None:
-        await connection.execute(sa.insert(sand_declared).values(**values, version=1))
-        return "added"
-    if (row.m3, row.trips) == (made.m3, made.trips):
-        return "same"
-    await connection.execute(sa.update(sand_declared).where(_D.id == row.id).values(**values, version=row.version + 1))
-    return "changed"
+    connection: AsyncConnection, lines: Sequence[tuple[int, Declared]], *, source: str, by: str, now: int | None = None
+) -> dict[str, int]:
+    """Keep declared quantities.
+
+    Args:
+        connection: in a write transaction.
+        lines: id of the licence and what was declared under it; each period of a licence once.
+        source: what they were read from.
+        by: who declares them.
+        now: µs.
+
+    Returns:
+        How many were `added`, `changed`, and the `same` before.
+    """
+    stamp = {"source": source[:300], "changed": now_us() if now is None else now, "changed_by": by[:128]}
+    licences = sorted({licence for licence, _ in lines})
+    found = await connection.execute(
+        sa.select(_D.id, _D.licence_id, _D.period, _D.version, _D.m3, _D.trips).where(_D.licence_id.in_(licences))
+    )
+    before = {(row.licence_id, row.period): row for row in found}
+    added, changed = [], []
+    for licence, made in lines:
+        row = before.get((licence, made.period))
+        values = {"m3": made.m3, "trips": made.trips, **stamp}
+        if row is None:
+            added.append({"licence_id": licence, "period": made.period, "version": 1, **values})
+        elif (row.m3, row.trips) != (made.m3, made.trips):
+            changed.append({"of": row.id, "version": row.version + 1, **values})
+    if added:
+        await connection.execute(sa.insert(sand_declared), added)
+    if changed:
+        await connection.execute(sa.update(sand_declared).where(_D.id == sa.bindparam("of")), changed)
+    return {"added": len(added), "changed": len(changed), "same": len(lines) - len(added) - len(changed)}
 
 
 async def declared_of(connection: AsyncConnection, licence: int) -> list[Declared]:
@@ -404,6 +413,7 @@ async def accounts(
     *,
     within: sa.ColumnElement[bool] | None = None,
     key: str = "",
+    only: Collection[int] | None = None,
     now: int | None = None,
     days: int = 0,
     retired: bool | None = False,
@@ -413,16 +423,20 @@ async def accounts(
     Args:
         within: those the caller may see.
         key: only this one.
+        only: those with these ids.
         now: µs; by default the clock.
         days: how many of the latest days to list; 0 for all.
         retired: whether licences out of force; None for both.
     """
     today = local_day(now_us() if now is None else now)
-    loads = await loads_by_licence(connection)
+    licences = [
+        one
+        for one in await entries(connection, "licence", within=within, retired=retired)
+        if (not key or one.key == key) and (only is None or one.id in only)
+    ]
+    loads = await loads_by_licence(connection, {one.id for one in licences})
     found = []
-    for licence in await entries(connection, "licence", within=within, retired=retired):
-        if key and licence.key != key:
-            continue
+    for licence in licences:
         declared = await declared_of(connection, licence.id)
         found.append(account_of(licence, loads.get(licence.id, []), declared, factors, today, days))
     return found

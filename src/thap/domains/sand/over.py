@@ -33,16 +33,22 @@ def source_of(account: Account) -> str:
 
 
 def over_changes(
-    found: Sequence[Account], active: Mapping[tuple[str, str], int], factors: Factors, now: int, book: int
+    found: Sequence[Account],
+    active: Mapping[tuple[str, str], int],
+    factors: Factors,
+    now: int,
+    book: int,
+    whole: bool = True,
 ) -> list[Change]:
     """What changes in the alarm book.
 
     Args:
-        found: the ledgers of all licences in force.
+        found: the ledgers of licences in force.
         active: severity of every active alarm by (source, condition).
         factors: what trips were multiplied by.
         now: event time, µs.
         book: version of the register.
+        whole: `found` are all of them, so that alarms of others end.
     """
     changes = []
     known = {source_of(account) for account in found}
@@ -60,7 +66,7 @@ def over_changes(
                 changes.append(_change(account, condition, action, severity, now, evidence))
             elif not over and stands is not None:
                 changes.append(_change(account, condition, Action.CLEAR, Severity(stands), now, {}))
-    for (source, name), level in active.items():  # licences that are no longer in force
+    for (source, name), level in active.items() if whole else ():  # licences that are no longer in force
         if name in CONDITIONS.values() and source not in known:
             changes.append(Change(source, name, Action.CLEAR, Severity(level), now, 0, domain="sand"))
     return changes

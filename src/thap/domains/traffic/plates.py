@@ -12,8 +12,10 @@ import asyncio
 import hashlib
 import hmac
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,6 +53,8 @@ _PLATE = re.compile(r"\d{2}[A-Z]{1,2}\d?\d{4,6}")
 _DAY_US = 86_400_000_000
 _VEHICLES = ("motorcycle", "car", "bus", "truck", "vehicle")
 _REREAD_S = 30.0
+_WAITING_MOST = 32
+"""Vehicles that may wait to be read; their pictures are held meanwhile."""
 _INSERT = sa.insert(plate_reads)
 
 Text = tuple[str, float]
@@ -222,7 +226,10 @@ async def forget_old(connection: AsyncConnection, settings: Settings) -> int:
 
 
 class PlateReader:
-    """Reads the plates of vehicles that cross a line; lives in the analysis thread, writes in the event loop."""
+    """Reads the plates of vehicles that cross a line, in a thread of its own; writes in the event loop.
+
+    Vehicles that cross while as many as `_WAITING_MOST` wait to be read are not read, and counted as `missed`.
+    """
 
     def __init__(
         self, settings: Settings, records: Records, store: Store, recogniser: Recogniser, book: AlarmBook | None = None
@@ -233,22 +240,52 @@ class PlateReader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: list[Watched] = []
         self._read_at = 0.0
-        self.read = 0
+        self._rereading = asyncio.Lock()
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="plates")
+        self._waiting = threading.BoundedSemaphore(_WAITING_MOST)
+        self.read = self.missed = self.failures = 0
 
     def __call__(self, camera: Camera, picture: Picture, said: Sequence[Said]) -> None:
-        """Read plates where a vehicle crossed a line in this picture. In the analysis thread."""
+        """Have plates read where a vehicle crossed a line in this picture; returns at once. In the analysis thread."""
         for one in said:
             box = getattr(one, "box", None)
             if getattr(one, "line", None) is None or box is None or getattr(one, "cls", "") not in _VEHICLES:
                 continue
-            found = plates_in(self._read(_part(picture.rgb, box)), self._settings.plates.least)
+            if not self._waiting.acquire(blocking=False):
+                self.missed += 1
+                continue
+            self._reading.submit(self._look, camera, _part(picture.rgb, box).copy(), picture.time_us)
+
+    def _look(self, camera: Camera, part: npt.NDArray[np.uint8], time_us: int) -> None:
+        """In the thread that reads."""
+        try:
+            found = plates_in(self._read(part), self._settings.plates.least)
             if found:
-                self._loop.call_soon_threadsafe(self._begin, camera, found, picture.time_us)
+                self._loop.call_soon_threadsafe(self._begin, camera, found, time_us)
+        except Exception:
+            self.failures += 1
+            _log.exception("a plate could not be read", camera=camera.name)
+        finally:
+            self._waiting.release()
+
+    def totals(self) -> dict[str, int]:
+        """Counters for the heartbeat: plates kept, vehicles not looked at, what went wrong."""
+        return {"plates.read": self.read, "plates.missed": self.missed, "plates.failures": self.failures}
+
+    def close(self) -> None:
+        """Read no further."""
+        self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, camera: Camera, found: Sequence[Text], time_us: int) -> None:
         task = asyncio.create_task(self.note(camera, found, time_us))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._noted)
+
+    def _noted(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures += 1
+            _log.error("a reading of plates is lost", reason=str(error), kind=type(error).__name__)
 
     async def note(self, camera: Camera, found: Sequence[Text], time_us: int) -> None:
         """Keep the hashes; a plate of the list raises an alarm and an entry in the audit log."""
@@ -276,11 +313,12 @@ class PlateReader:
             await self._book.apply(changes)
 
     async def _watching(self) -> list[Watched]:
-        if time.monotonic() - self._read_at > _REREAD_S or not self._read_at:
-            self._read_at = time.monotonic()
-            async with self._records.write() as connection:
-                await forget_old(connection, self._settings)
-                self._watch = await _watched(connection, self._settings, _W.until > now_us())
+        async with self._rereading:  # nobody is judged by a list that is still being read
+            if time.monotonic() - self._read_at > _REREAD_S or not self._read_at:
+                async with self._records.write() as connection:
+                    await forget_old(connection, self._settings)
+                    self._watch = await _watched(connection, self._settings, _W.until > now_us())
+                self._read_at = time.monotonic()
         return self._watch
 
 

@@ -96,9 +96,15 @@ class Analysis(threading.Thread):
             self._wake.clear()
             with self._lock:
                 watched = dict(self._watched)
-            if watched and self._detector_there():
-                while self._round(watched) and not self._ending:
-                    pass
+            try:
+                if watched and self._detector_there():
+                    while self._round(watched) and not self._ending:
+                        pass
+            except Exception as error:  # this thread serves all cameras: it tells what went wrong and goes on
+                self.failures += 1
+                self.error = f"{type(error).__name__}: {error}"
+                _log.exception("the analysis goes on")
+                time.sleep(1)
 
     def _detector_there(self) -> bool:
         if self._detector is not None:
@@ -118,11 +124,11 @@ class Analysis(threading.Thread):
         """One picture of each camera that has one; whether there was any."""
         asked: list[tuple[str, _Watched, Picture, list[Any]]] = []
         for name, one in watched.items():
-            picture = self._next(one)
-            if picture is None:
-                self._end_film(name, one)
-                continue
             try:
+                picture = self._next(one)
+                if picture is None:
+                    self._end_film(name, one)
+                    continue
                 asked.append((name, one, picture, self._analyser(one).prepare(picture.time_us, picture.rgb)))
             except Exception:
                 self._failed(name, one)
@@ -131,6 +137,7 @@ class Analysis(threading.Thread):
         found = iter(self._detected([part for *_, parts in asked for part in parts]))
         for name, one, picture, parts in asked:
             self._finish(name, one, picture, [next(found) for _ in parts])
+        self.error = ""
         return True
 
     def _end_film(self, name: str, one: _Watched) -> None:
@@ -158,7 +165,10 @@ class Analysis(threading.Thread):
             return []
         self.parts += len(parts)
         try:
-            return self._detector.detect(parts)
+            found = self._detector.detect(parts)
+            if len(found) != len(parts):
+                raise RuntimeError(f"the detector answered {len(found)} of {len(parts)} pictures")
+            return found
         except Exception:
             self.failures += 1
             _log.exception("the detector failed on a batch", pictures=len(parts))
@@ -168,11 +178,10 @@ class Analysis(threading.Thread):
         self.frames += 1
         try:
             said = self._analyser(one).finish(found)
+            if said:
+                self._say(name, picture, said)
         except Exception:
             self._failed(name, one)
-            return
-        if said:
-            self._say(name, picture, said)
 
     def _failed(self, name: str, one: _Watched) -> None:
         """What goes wrong with one camera's pictures is that camera's affair: it begins anew."""

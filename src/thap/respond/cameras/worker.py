@@ -10,7 +10,7 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,7 @@ from thap.detect.vision.found import Event, Measure, Said
 from thap.detect.vision.scene import Scene
 from thap.kernel.bus import Bus
 from thap.kernel.clock import now_us
-from thap.kernel.errors import ThapError
+from thap.kernel.errors import InputError, NotFoundError, ThapError
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.kernel.store import Store
@@ -42,6 +42,7 @@ from thap.observe.kinds import BLOCK_VERSION, Kind, encode_block
 from thap.observe.registry import register_datastreams
 from thap.respond.book import AlarmBook
 from thap.respond.cameras.analysis import Analysis
+from thap.respond.cameras.backlog import Backlog
 from thap.respond.cameras.evidence import Evidence
 from thap.respond.cameras.samples import Samples
 from thap.respond.cameras.saying import EVENTS, Sighting, Standing, Streams, condition_of, health_change, sightings_of
@@ -127,11 +128,11 @@ class VisionWorker:
         self._samples = Samples(settings)
         self._analysis = Analysis(self._said, make_detector or make_detector_of(settings))
         self._server = StreamServer(settings.run_dir, lambda name: getattr(self._watches.get(name), "reader", None))
-        self._measures: deque[tuple[str, Measure]] = deque(maxlen=_WAITING_MOST)
-        self._sightings: deque[tuple[int, Sighting]] = deque(maxlen=_WAITING_MOST)
-        self._changes: deque[tuple[_Watch, Change, int]] = deque(maxlen=_WAITING_MOST)
-        self._tasks: set[asyncio.Task[Any]] = set()
         self.counters: Counter[str] = Counter()
+        self._measures: Backlog[tuple[str, Measure]] = Backlog("measures", self.counters, _WAITING_MOST)
+        self._sightings: Backlog[tuple[int, Sighting]] = Backlog("sightings", self.counters, _WAITING_MOST)
+        self._changes: Backlog[tuple[_Watch, Change, int]] = Backlog("changes", self.counters, _WAITING_MOST)
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -193,9 +194,12 @@ class VisionWorker:
             try:
                 await work()
             except Exception as error:
-                self.counters["vision.trouble"] += 1
-                (_log.warning if isinstance(error, ThapError) else _log.exception)("vision goes on", reason=str(error))
+                self._trouble(error, "vision goes on")
             await asyncio.sleep(1)
+
+    def _trouble(self, error: Exception, what: str) -> None:
+        self.counters["vision.trouble"] += 1
+        (_log.warning if isinstance(error, ThapError) else _log.exception)(what, reason=str(error))
 
     # ---- which cameras
 
@@ -271,7 +275,7 @@ class VisionWorker:
     def _take_scene(self, watch: _Watch) -> None:
         camera = watch.camera
         for change in watch.standing.end_all(camera, now_us()):
-            self._changes.append((watch, change, 0))
+            self._changes.add((watch, change, 0))
         self._analysis.leave(camera.name)
         watch.problem, watch.analysed = "", False
         try:
@@ -292,7 +296,7 @@ class VisionWorker:
         changes = watch.standing.end_all(watch.camera, now_us())
         if not moved:  # switched off: nothing is wrong with it any more
             changes += [health_change(watch.camera, Judgement(one, False, now_us())) for one in watch.health.active]
-        self._changes.extend((watch, change, 0) for change in changes)
+        self._changes.add(*((watch, change, 0) for change in changes))
 
     # ---- what is seen
 
@@ -320,15 +324,15 @@ class VisionWorker:
         watch = self._watches.get(name)
         if watch is None:
             return
-        self._sightings.extend((watch.camera.thing_id, one) for one in sightings_of(said))
+        self._sightings.add(*((watch.camera.thing_id, one) for one in sightings_of(said)))
         for one in said:
             if isinstance(one, Measure):
-                self._measures.append((name, one))
+                self._measures.add((name, one))
             elif isinstance(one, Event):
                 if one.kind == "still_picture":
                     watch.health.see("frozen", one.state != "end", now_us(), by="analysis")
                 elif change := watch.standing.take(watch.camera, one):
-                    self._changes.append((watch, change, one.time_us if one.state == "onset" else 0))
+                    self._changes.add((watch, change, one.time_us if one.state == "onset" else 0))
 
     # ---- what becomes of it
 
@@ -339,7 +343,7 @@ class VisionWorker:
             for watch in list(self._watches.values()):
                 self._judge_stream(watch, now)
                 for judged in watch.health.tick(now):
-                    self._changes.append((watch, health_change(watch.camera, judged), 0))
+                    self._changes.add((watch, health_change(watch.camera, judged), 0))
 
     def _judge_stream(self, watch: _Watch, now: int) -> None:
         """What the stream's own behaviour says."""
@@ -378,15 +382,24 @@ class VisionWorker:
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(0.25)
-            await self._flush_changes()
-            await self._flush_sightings()
-            await self._flush_measures()
+            for flush in (self._flush_changes, self._flush_sightings, self._flush_measures):
+                try:
+                    await flush()
+                except Exception as error:  # the journal is full or away: what waits, waits; the others go on
+                    self._trouble(error, "vision waits to write")
+                    await asyncio.sleep(1)
 
     async def _flush_changes(self) -> None:
         while self._changes:
-            watch, change, event_us = self._changes[0]
-            events = await self._book.apply([change])
-            self._changes.popleft()
+            (found, *_), _mark = self._changes.begin(1)
+            watch, change, event_us = found
+            try:
+                events = await self._book.apply([change])
+            except (InputError, NotFoundError, ValueError, TypeError) as error:
+                self.counters["vision.lost_changes"] += 1  # no later try would fare better; the next change may
+                _log.error("a change of an alarm cannot be kept", change=change.condition, reason=str(error))
+                events = []
+            self._changes.done()
             for event in events:
                 await self._bus.announce("centre.live.alarm", event)
             if event_us and events:
@@ -402,7 +415,7 @@ class VisionWorker:
 
     async def _flush_sightings(self) -> None:
         while self._sightings:
-            rows = list(self._sightings)[:5000]
+            rows, mark = self._sightings.begin(5000)
             payload = encode_block(
                 Kind.SIGHTING,
                 {
@@ -414,15 +427,14 @@ class VisionWorker:
                     "detail": [one.detail for _, one in rows],
                 },
             )
-            headers = {"Thap-Block": BLOCK_VERSION, "Thap-Received": str(now_us())}
+            headers = {"Thap-Block": BLOCK_VERSION, "Thap-Received": str(now_us()), "Nats-Msg-Id": mark}
             await self._bus.append(f"journal.{Kind.SIGHTING}", payload, headers)
-            for _ in rows:
-                self._sightings.popleft()
+            self._sightings.done()
             self.counters["vision.sightings"] += len(rows)
 
     async def _flush_measures(self) -> None:
         while self._measures:
-            rows = list(self._measures)[:5000]
+            rows, _mark = self._measures.begin(5000)  # sent again they collapse: same datastream, same time
             known = [(self._watches[name].streams, one) for name, one in rows if name in self._watches]
             await self._register(known)
             keys = [streams.key(one) for streams, one in known]
@@ -430,8 +442,7 @@ class VisionWorker:
             values = np.array([one.value for _, one in known], np.float64)
             raw = [{"datastream": key, "result": one.value} for key, (_, one) in zip(keys, known, strict=True)]
             await self._intake.observations("camera", keys, times, values, raw.__getitem__)
-            for _ in rows:
-                self._measures.popleft()
+            self._measures.done()
 
     async def _register(self, measures: Sequence[tuple[Streams, Measure]]) -> None:
         missing = [row for streams, one in measures for row in streams.missing([one])]
