@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.domains.water_data import START, tide
 
-from thap.detect.detector import Action, Change, Severity
+from thap.detect.detector import Action, Change, Outcome, Severity
 from thap.domains.water.forecast import gather
 from thap.domains.water.harmonic import fit_tides
 from thap.domains.water.levels import LevelAboveAlarm, LevelAboveTide, RiseAboveTide
 from thap.domains.water.sensors import SensorDrift, StuckValue
-from thap.domains.water.watching import Watcher
+from thap.domains.water.watching import Rows, Watcher
 from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US
 from thap.observe.kinds import ObservationBatch
 from thap.observe.registry import DatastreamInfo, Registry
@@ -309,3 +310,71 @@ def test_late_and_repeated_rows_change_nothing() -> None:
     again = detector.update(batch([1] * len(times), times, np.full(len(times), 9.0))).changes
     assert again == []
     assert detector.update(batch([99], times[-1:] + 1, values[-1:])).changes == []
+
+
+class StuckRowByRow(StuckValue):
+    take = Watcher.take
+
+
+class DriftRowByRow(SensorDrift):
+    take = Watcher.take
+
+
+class RiseRowByRow(RiseAboveTide):
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        for group in range(len(rows.starts)):
+            times = rows.time[rows.starts[group] : rows.stops[group]].tolist()
+            self._above = dict(zip(times, self.excess(rows, group), strict=True))
+            self.judge(outcome, rows, group)
+
+
+@pytest.mark.parametrize(
+    ("quick", "slow"),
+    [(StuckValue, StuckRowByRow), (SensorDrift, DriftRowByRow), (RiseAboveTide, RiseRowByRow)],
+)
+@settings(max_examples=60)
+@given(data=st.data())
+def test_what_arrays_leave_out_changes_nothing(quick: type[Watcher], slow: type[Watcher], data: st.DataObject) -> None:
+    """Taken by arrays or row by row: the same changes, and the same is kept."""
+    seed = data.draw(st.integers(0, 10_000))
+    rng = np.random.default_rng(seed)
+    size, step_min = data.draw(st.sampled_from([(3000, 10), (1500, 60), (400, 360)]))
+    number = rng.integers(1, len(NAMES) + 1, size)
+    times = START + np.cumsum(rng.integers(0, step_min * MINUTE_US, size))
+    late = rng.random(size) < 0.02
+    times[late] -= rng.integers(0, DAY_US, int(late.sum()))
+    values = rng.choice([0.0, 1.0, 1.1], size) if data.draw(st.booleans()) else np.repeat([1.0, 2.0], size // 2)
+    values = values + (rng.random(size) < 0.1) * rng.normal(0, 1, size)
+    values[rng.random(size) < 0.01] = np.nan
+    detectors = [knowing(make()) for make in (quick, slow)]
+    for one in detectors:
+        one.known = replace(
+            one.known, tides={f"{name}/water_level": one.known.tides["my-tho/water_level"] for name in NAMES}
+        )
+        one.bind(registry(*NAMES))
+    cuts = np.sort(rng.integers(0, size, data.draw(st.integers(0, 60))))
+    said: list[list[tuple[str, str, int, str]]] = [[], []]
+    for part in np.split(np.arange(size), cuts):
+        for which, one in enumerate(detectors):
+            found = one.update(batch(number[part], times[part], values[part])).changes
+            said[which] += sorted((told.source, told.action.value, told.time, str(told.evidence)) for told in found)
+    assert said[0] == said[1]
+    first, second = detectors
+    assert first.dump()["last"] == second.dump()["last"]
+    for name, column in first.columns.items():
+        np.testing.assert_allclose(column, second.columns[name], rtol=1e-12)
+    if quick is not RiseAboveTide:  # which forgets at other moments what is older than an hour
+        assert kept_of(first) == kept_of(second)
+
+
+def kept_of(detector: Watcher) -> str:
+    """What is kept beside the columns; sums may be added up in another order."""
+
+    def rounded(found: Any) -> Any:
+        if isinstance(found, float):
+            return round(found, 6)
+        return [rounded(one) for one in found] if isinstance(found, list) else found
+
+    return str(
+        {key: {name: rounded(one) for name, one in kept.items()} for key, (_, kept) in detector.dump()["seen"].items()}
+    )

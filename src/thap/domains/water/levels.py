@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from thap.detect.detector import Severity
+import numpy as np
+
+from thap.detect.detector import Outcome, Severity
 from thap.domains.water.stations import LEVEL_SEVERITY
-from thap.domains.water.watching import Seen, Watcher
+from thap.domains.water.watching import Rows, Seen, Watcher
 from thap.kernel.clock import HOUR_US, MINUTE_US
-from thap.observe.registry import DatastreamInfo
+from thap.observe.registry import DatastreamInfo, Registry
 
 __all__ = ["LevelAboveAlarm", "LevelAboveTide", "RiseAboveTide"]
 
@@ -43,6 +46,18 @@ class LevelAboveAlarm(Watcher):
     def delays(self) -> tuple[int, int]:
         return round(self.known.parameters["alarm_delay_min"] * MINUTE_US), 30 * MINUTE_US
 
+    def bind(self, registry: Registry) -> None:
+        super().bind(registry)
+        levels = [self.known.stations[one.info.thing].levels for one in self._order]
+        lowest = [min((level for level in one if level is not None), default=math.inf) for one in levels]
+        self._lowest = np.array(lowest, np.float64)
+
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        at = rows.at[rows.starts]
+        high = np.maximum.reduceat(rows.value, rows.starts) >= self._lowest[at]
+        for group in np.flatnonzero(high | self._laddered[at]).tolist():
+            self.judge(outcome, rows, group)
+
     def demand(self, one: Seen, time: int, value: float) -> int:
         held, band = one.ladder.demand if one.ladder else 0, self.known.parameters["deadband_m"]
         reached = 0
@@ -73,10 +88,19 @@ class LevelAboveTide(Watcher):
     def delays(self) -> tuple[int, int]:
         return round(self.known.parameters["surge_delay_min"] * MINUTE_US), 30 * MINUTE_US
 
+    def wants(self, info: DatastreamInfo) -> bool:
+        return super().wants(info) and info.key in self.known.tides
+
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        limit = self.known.parameters["surge_m"]
+        for group, at in enumerate(rows.at[rows.starts].tolist()):
+            above = self.excess(rows, group)
+            if self._laddered[at] or above.max() >= limit:
+                self._above = dict(zip(rows.time[rows.starts[group] : rows.stops[group]].tolist(), above, strict=True))
+                self.judge(outcome, rows, group)
+
     def demand(self, one: Seen, time: int, value: float) -> int:
-        above = self.excess(one, time, value)
-        if above is None:
-            return 0
+        above = float(self._above[time])
         one.kept["above"] = round(above, 3)
         limit, held = self.known.parameters["surge_m"], one.ladder.demand if one.ladder else 0
         return sum(above >= step * limit * (0.75 if held >= step else 1.0) for step in (1, 2))
@@ -104,10 +128,22 @@ class RiseAboveTide(Watcher):
     def wants(self, info: DatastreamInfo) -> bool:
         return super().wants(info) and info.key in self.known.tides
 
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        limit = self.known.parameters["rise_m_h"]
+        for group, at in enumerate(rows.at[rows.starts].tolist()):
+            one, above = self._order[at], self.excess(rows, group)
+            times = rows.time[rows.starts[group] : rows.stops[group]]
+            recent = one.kept.get("recent", [])
+            lowest = min((pair[1] for pair in recent), default=above[0])
+            if self._laddered[at] or above.max() - min(lowest, above.min()) >= limit:
+                self._above = dict(zip(times.tolist(), above, strict=True))
+                self.judge(outcome, rows, group)
+                continue
+            seen = [[time, round(float(value), 4)] for time, value in zip(times.tolist(), above, strict=True)]
+            one.kept["recent"] = [pair for pair in [*recent, *seen] if pair[0] > times[-1] - HOUR_US][-400:]
+
     def demand(self, one: Seen, time: int, value: float) -> int:
-        above = self.excess(one, time, value)
-        if above is None:
-            return 0
+        above = float(self._above[time])
         recent = [pair for pair in one.kept.get("recent", []) if pair[0] > time - HOUR_US]
         rise = above - min((pair[1] for pair in recent), default=above)
         one.kept["recent"] = [*recent, [time, round(above, 4)]][-400:]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from itertools import islice
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from thap.detect.detector import Severity
-from thap.domains.water.watching import Seen, Watcher
+from thap.detect.detector import Outcome, Severity
+from thap.domains.water.watching import Rows, Seen, Watcher
 from thap.kernel.clock import DAY_US, HOUR_US
-from thap.observe.registry import DatastreamInfo, Registry
+from thap.observe.registry import Registry
 
 __all__ = ["SensorDrift", "StuckValue"]
 
@@ -37,9 +38,66 @@ class StuckValue(Watcher):
     """Each day; from one neap tide to the next two thirds are left."""
     _TIMES = 3.0
 
+    COLUMNS = {  # noqa: RUF012  as Watcher says
+        "value": (np.float64, np.nan),
+        "since": (np.int64, 0),
+        "count": (np.int64, 0),
+        "longest": (np.int64, 0),
+        "first": (np.int64, 0),
+    }
+
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        """By stretches of one value. Only that which each datastream came with may have lasted; where another of the
+        batch did and ended, where one may be too long, and where an alarm stands, rows are judged one by one."""
+        c, at, time, value = self.columns, rows.at, rows.time, rows.value
+        here = at[rows.starts]
+        other = np.append(True, value[1:] != value[:-1])
+        other[rows.starts] = (value[rows.starts] != c["value"][here]) | (c["count"][here] == 0)
+        begins = other.copy()
+        begins[rows.starts] = True
+        first = np.flatnonzero(begins)
+        stops = np.append(first[1:], len(at))
+        group = np.searchsorted(rows.starts, first, "right") - 1
+        place, carried = at[first], ~other[first]
+        since = np.where(carried, c["since"][place], time[first])
+        count = stops - first + np.where(carried, c["count"][place], 0)
+        ended = np.append(group[1:] == group[:-1], False)
+
+        opening = np.searchsorted(first, rows.starts)  # the stretch each datastream begins with
+        closes = ~carried[opening] | ended[opening]
+        lasts = np.where(carried[opening], time[np.minimum(stops[opening], len(time) - 1)], time[rows.starts])
+        lasted = lasts - c["since"][here]
+        learns = closes & (np.where(carried[opening], count[opening], c["count"][here]) > 1)
+        faded = np.rint(c["longest"][here] * self._FORGET ** (lasted / DAY_US)).astype(np.int64)
+        longest = np.where(learns, np.maximum(lasted, faded), c["longest"][here])
+
+        fresh = c["count"][here] == 0
+        born = np.where(fresh, time[rows.starts], c["first"][here])
+        reach = time[stops - 1]
+        limit = self.known.parameters["stuck_h"] * HOUR_US
+        taught = np.where(carried, c["longest"][place], longest[group])
+        needed = np.where(reach - born[group] >= self._LEARN_US, limit, max(limit, DAY_US))
+        stuck = (value[first] != 0) & (count >= self._READINGS)
+        stuck &= reach - since >= np.maximum(needed, self._TIMES * taught)
+        hard = self._laddered[here].copy()
+        hard[group[stuck | (~carried & ended & (count > 1))]] = True
+
+        quick = ~hard
+        closing = np.searchsorted(first, rows.stops, "left") - 1
+        for name, new in (
+            ("value", value[first[closing]]),
+            ("since", since[closing]),
+            ("count", count[closing]),
+            ("longest", longest),
+            ("first", born),
+        ):
+            c[name][here[quick]] = new[quick]
+        for number in np.flatnonzero(hard).tolist():
+            self.judge(outcome, rows, number)
+
     def demand(self, one: Seen, time: int, value: float) -> int:
         kept = one.kept
-        if "value" not in kept:
+        if not kept["count"]:
             kept.update(value=value, since=time, count=1, longest=0, first=time)
             return 0
         if value != kept["value"]:
@@ -94,40 +152,75 @@ class SensorDrift(Watcher):
 
     def bind(self, registry: Registry) -> None:
         super().bind(registry)
-        placed = [one.info for one in self._seen.values() if one.info.lon is not None and one.info.lat is not None]
-        self._near = {info.key: self._nearest(info, placed) for info in placed}
+        self._near = {}
+        infos = [one.info for one in self._order]
+        nowhere = math.nan
+        self._east = np.array([nowhere if info.lon is None else info.lon * 109.5 for info in infos])
+        self._north = np.array([nowhere if info.lat is None else info.lat * 110.6 for info in infos])
 
-    def _nearest(self, info: DatastreamInfo, others: Sequence[DatastreamInfo]) -> list[str]:
-        def away(other: DatastreamInfo) -> float:
-            east = ((other.lon or 0) - (info.lon or 0)) * 109.5
-            return float(np.hypot(east, ((other.lat or 0) - (info.lat or 0)) * 110.6))
+    def _neighbours(self, one: Seen) -> list[str]:
+        """Keys of the nearest levels of other stations; looked for when first asked."""
+        found = self._near.get(one.info.key)
+        if found is None:
+            km = np.hypot(self._east - self._east[one.place], self._north - self._north[one.place])
+            near = np.flatnonzero(km <= self._NEAR_KM)
+            infos = (self._order[at].info for at in near[np.argsort(km[near], kind="stable")].tolist())
+            others = (info.key for info in infos if info.thing != one.info.thing)
+            found = self._near[one.info.key] = list(islice(others, self._NEIGHBOURS))
+        return found
 
-        near = sorted((away(other), other.key) for other in others if other.thing != info.thing)
-        return [key for km, key in near[: self._NEIGHBOURS] if km <= self._NEAR_KM]
+    COLUMNS = {  # noqa: RUF012  as Watcher says; of the running tidal day
+        "day": (np.int64, -1),
+        "total": (np.float64, 0.0),
+        "count": (np.int64, 0),
+        "hour": (np.int64, -1),
+        "hours": (np.int64, 0),
+    }
+
+    def take(self, outcome: Outcome, rows: Rows) -> None:
+        """Where no tidal day ended, rows are summed and nothing can change."""
+        c, here = self.columns, rows.at[rows.starts]
+        day = rows.time // self._TIDAL_DAY_US
+        begun, reached = day[rows.starts], day[rows.stops - 1]
+        fresh = c["day"][here] == -1
+        hard = (begun != reached) | ((begun != c["day"][here]) & ~fresh)
+        hour = rows.time // HOUR_US
+        turns = np.append(True, hour[1:] != hour[:-1])
+        turns[rows.starts] = hour[rows.starts] != c["hour"][here]
+        total = np.add.reduceat(rows.value, rows.starts)
+        hours = np.add.reduceat(turns.astype(np.int64), rows.starts)
+        quick = ~hard
+        mine = here[quick]
+        c["day"][mine] = begun[quick]
+        c["total"][mine] += total[quick]
+        c["count"][mine] += (rows.stops - rows.starts)[quick]
+        c["hour"][mine] = hour[rows.stops - 1][quick]
+        c["hours"][mine] += hours[quick]
+        for number in np.flatnonzero(hard).tolist():
+            self.judge(outcome, rows, number)
 
     def demand(self, one: Seen, time: int, value: float) -> int:
-        kept, day = one.kept, time // self._TIDAL_DAY_US
-        if kept.get("day", day) != day:
+        kept, day, hour = one.kept, time // self._TIDAL_DAY_US, time // HOUR_US
+        if kept["day"] not in (-1, day):
             self._close(one)
-        if kept.get("day") != day:
-            kept.update(day=day, total=0.0, count=0, hours=[])
+        if kept["day"] != day:
+            kept.update(day=day, total=0.0, count=0, hour=-1, hours=0)
         kept["total"] += value
         kept["count"] += 1
-        hour = time // HOUR_US
-        if not kept["hours"] or kept["hours"][-1] != hour:
-            kept["hours"].append(hour)
+        if kept["hour"] != hour:
+            kept.update(hour=hour, hours=kept["hours"] + 1)
         return int(kept.get("beyond", 0) >= self.known.parameters["drift_days"])
 
     def _close(self, one: Seen) -> None:
         """A tidal day is over: keep its mean, and judge the newest day of which the neighbours' are known."""
         kept = one.kept
         means = kept.setdefault("means", [])
-        if len(kept["hours"]) >= self._SHARE * self._TIDAL_DAY_US / HOUR_US:
+        if kept["hours"] >= self._SHARE * self._TIDAL_DAY_US / HOUR_US:
             means.append([kept["day"], kept["total"] / kept["count"]])
             del means[: -(self._BASE + 10)]
         others = [
             {int(day): mean for day, mean in self._seen[key].kept.get("means", [])}
-            for key in self._near.get(one.info.key, [])
+            for key in self._neighbours(one)
             if key in self._seen
         ]
         # The newest day of which enough neighbours are known; days that are beyond already are no base for it.
@@ -175,5 +268,5 @@ class SensorDrift(Watcher):
             "off_m": kept.get("off"),
             "limit_m": kept.get("limit"),
             "days": kept.get("beyond"),
-            "neighbours": self._near.get(one.info.key, []),
+            "neighbours": self._neighbours(one),
         }
