@@ -307,27 +307,23 @@ async def _vision(settings: Settings, supervisor: int) -> None:
     inward = settings.model_copy(deep=True)
     inward.doors.mqtt = False  # the gateway closes and opens that door
     # Two workers of one directory would count every vehicle twice.
-    held = await _role_lock(settings, "vision")
-    async with (
-        contextlib.closing(held),
-        _open(settings, "vision", supervisor) as (bus, records),
-        Intake(bus, records, inward) as intake,
-    ):
-        store = open_store(records)
-        plates = await plate_reader(settings, records, store)
-        worker = VisionWorker(bus, records, store, settings, intake, plates=plates, in_force=analyser_settings)
+    with await _role_lock(settings, "vision"):
+        async with _open(settings, "vision", supervisor) as (bus, records), Intake(bus, records, inward) as intake:
+            store = open_store(records)
+            plates = await plate_reader(settings, records, store)
+            worker = VisionWorker(bus, records, store, settings, intake, plates=plates, in_force=analyser_settings)
 
-        def totals() -> dict[str, int]:
-            return worker.totals() | (plates.totals() if plates is not None else {})
+            def totals() -> dict[str, int]:
+                return worker.totals() | (plates.totals() if plates is not None else {})
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(worker.run())
-                group.create_task(_heartbeat(bus, "vision", worker.stats, totals))
-        finally:
-            if plates is not None:
-                plates.close()
-            await store.close()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(worker.run())
+                    group.create_task(_heartbeat(bus, "vision", worker.stats, totals))
+            finally:
+                if plates is not None:
+                    plates.close()
+                await store.close()
 
 
 _MAINS: dict[str, Callable[[Settings, int], Coroutine[Any, Any, None]]] = {
