@@ -45,6 +45,8 @@ from thap.observe.registry import DatastreamInfo, MoverInfo, Registry, load_regi
 __all__ = ["Engine", "Sink"]
 
 _log = structlog.get_logger(__name__)
+_LONG_S = 0.5
+"""Judging stands still while the registry is taken up: more than this is told."""
 Batch = ObservationBatch | PositionBatch
 
 
@@ -220,8 +222,11 @@ class Engine:
             else:
                 self._registry_stale |= int(batch.mover.max()) > self._registry.max_mover
         if self._registry_stale or self._rules_changed.is_set():
+            began = time.monotonic()
             await self._take_registry()
             await self._take_rules()
+            if (took := time.monotonic() - began) > _LONG_S:
+                _log.warning("taking up registry and rules held up judging", seconds=round(took, 2))
 
     # ---- the journal
 
