@@ -205,6 +205,9 @@ async def test_a_picture_is_counted_kept_and_correctable(client: httpx.AsyncClie
     row = {one["night"]: one for one in (await client.get(path, params={"days": 60})).json()["nights"]}[night]
     assert (row["value"], row["picture"], row["person"]) == (61, made.json()["count"], 61)
     assert (await client.post(f"{path}/picture", params={"night": night}, content=b"none")).status_code == 400
+    later = {"night": "2099-01-01", "sheet_mm": 400}
+    refused = await client.post(f"{path}/picture", params=later, content=out.getvalue())
+    assert refused.status_code == 400 and "yet to come" in refused.text
 
 
 async def test_advice_is_drafted_tried_approved_and_only_then_published(client: httpx.AsyncClient, desk: Desk) -> None:

@@ -29,7 +29,7 @@ from thap.domains.rice.pests import PESTS
 from thap.domains.rice.records import COUNT
 from thap.domains.rice.registers import zones_of
 from thap.domains.rice.traps import SPECIES, Trap, add_count, counts_of, nights_of, read_series, today, traps_by_zone
-from thap.kernel.errors import NotFoundError
+from thap.kernel.errors import NotFoundError, ThapError
 from thap.respond.incidents import attachments as files
 from thap.web.answers import to_json
 from thap.web.deps import Centre, CentreDep
@@ -178,24 +178,29 @@ async def count_picture(
         picture = read_picture(path.read_bytes(), kept.name)
         return count_insects(picture, mm_per_px=None if sheet_mm is None else sheet_mm / picture.width).as_dict()
 
-    seen = await asyncio.to_thread(look)
+    async with centre.parts.setdefault("rice_pictures", asyncio.Semaphore(1)):  # each takes a core for seconds
+        seen = await asyncio.to_thread(look)
     before = await _held(centre, trap, night, species)
     number = await store_of(centre).transact(
         lambda tx: files.record(tx, kept, caller.name[:64], "rice_trap", name[:64])
     )
-    async with centre.records.write() as connection:
-        made = await add_count(
-            connection,
-            trap,
-            night,
-            species,
-            seen["count"],
-            origin="image",
-            before=before,
-            by=caller.who,
-            detail={**seen, "sha256": kept.sha256},
-            attachment=number,
-        )
+    try:
+        async with centre.records.write() as connection:
+            made = await add_count(
+                connection,
+                trap,
+                night,
+                species,
+                seen["count"],
+                origin="image",
+                before=before,
+                by=caller.who,
+                detail={**seen, "sha256": kept.sha256},
+                attachment=number,
+            )
+    except ThapError:  # no picture stays that no count is of
+        await store_of(centre).transact(lambda tx: files.forget(tx, [number]))
+        raise
     await tell(centre, "counts")
     return Response(to_json({"id": made, **seen}), 201, media_type="application/json")
 
