@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -378,3 +379,23 @@ def kept_of(detector: Watcher) -> str:
     return str(
         {key: {name: rounded(one) for name, one in kept.items()} for key, (_, kept) in detector.dump()["seen"].items()}
     )
+
+
+@pytest.mark.parametrize("make", [LevelAboveAlarm, LevelAboveTide, RiseAboveTide, StuckValue, SensorDrift])
+def test_ten_thousand_stations_cost_no_row_by_row(make: type[Watcher], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ordinary levels of many stations: bound in a moment, and none is judged by itself."""
+    detector, judged = make(), 0
+
+    def judge(*_: object) -> None:
+        nonlocal judged
+        judged += 1
+
+    monkeypatch.setattr(detector, "judge", judge)
+    began = time.process_time()
+    detector.bind(registry(*(f"station-{number}" for number in range(10_000))))
+    rng = np.random.default_rng(1)
+    for turn in range(3):
+        numbers = np.concatenate([rng.permutation(10_000), rng.permutation(10_000)]) + 1
+        times = START + turn * MINUTE_US + np.sort(rng.integers(0, MINUTE_US, 20_000))
+        assert detector.update(batch(numbers, times, rng.normal(1.0, 0.2, 20_000))).changes == []
+    assert judged == 0 and time.process_time() - began < 3
