@@ -74,7 +74,7 @@ def run(argv: list[str]) -> dict[str, Any]:
             "movers_live": live,
         },
         "input": f"10,000 datastreams and {given.movers} movers with {given.rounds} rounds of records each, 100 rules; "
-        "rss: sum of resident memory of the roles, shared pages counted for each of them; pss: shared pages counted once, "
+        "rss: sum of resident memory of the roles, shared pages counted for each; pss: shared pages counted once, "
         "the process that roles are forked from included; 5 s after the last record",
         "peer": None,
     }
