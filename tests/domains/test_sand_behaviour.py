@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sand_tracks import BARGE, DREDGER, LAT, LON, MIDNIGHT, STRANGER, Track, book, box, raised, run
 
 from thap.domains.sand.model import Licence, StayKind
+from thap.domains.sand.room import grown, kept, restored
 from thap.kernel.clock import DAY_US, MINUTE_US
 
 
@@ -262,6 +265,31 @@ def test_batches_and_checkpoints_change_nothing(tracks: list[Track], cuts: set[i
     assert cut.changes == whole.changes
     assert cut.trips == whole.trips
     assert cut.stays == whole.stays
+
+
+def test_a_vessel_that_still_lies_when_the_input_ends_stays_to_its_last_minute() -> None:
+    [stay] = [one for one in run([Track(STRANGER, 8).still(200, 0, 0)]).stays if one.open]
+    assert stay.kind is StayKind.MOORED
+    assert abs(stay.begin - MIDNIGHT - 480 * MINUTE_US) < 3 * MINUTE_US
+    assert abs(stay.end - stay.begin - 200 * MINUTE_US) < 4 * MINUTE_US
+
+
+@pytest.mark.parametrize(("dtype", "first"), [(np.int32, -1), (np.float16, np.nan), (np.uint16, 0)])
+def test_an_array_by_slot_grows_and_is_kept_whole_or_by_its_few_rows(dtype: Any, first: float) -> None:
+    made = grown(grown(np.zeros((0, 3), dtype), 70, first), 5000, first)
+    assert len(made) == 5000 and np.array_equal(made, np.full((5000, 3), first, dtype), equal_nan=dtype is np.float16)
+    sizes = []
+    for rows in ([4, 69, 4990], range(4000)):
+        made[list(rows), 1] = 7
+        state = msgspec.msgpack.encode(kept(made, 4995, first))
+        again = restored(msgspec.msgpack.decode(state), made[:0], 5100, first)
+        assert len(again) == 5100
+        assert np.array_equal(again[:5000], made, equal_nan=dtype is np.float16)
+        assert np.array_equal(again[5000:], np.full((100, 3), first, dtype), equal_nan=dtype is np.float16)
+        sizes.append(len(state))
+    assert sizes[0] < 200 < sizes[1]
+    with pytest.raises(ValueError, match="was expected"):
+        restored(kept(made, 4995, first), np.zeros((0, 3), np.int64), 5100, first)
 
 
 def test_the_state_of_a_vessel_has_one_size() -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from thap.detect.packing import pack, unpack
 from thap.domains.sand.fleet import Role
 from thap.domains.sand.ground import FAR_M
 from thap.domains.sand.model import Kind, Violation
 from thap.domains.sand.motion import Motion
+from thap.domains.sand.room import grown, kept, restored
 from thap.domains.sand.tracks import Window
 from thap.kernel.clock import MINUTE_US
 
@@ -28,6 +28,7 @@ __all__ = ["ACTS", "Acts"]
 
 Bools = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]
+Minutes = npt.NDArray[np.int32]
 Slots = npt.NDArray[np.intp]
 
 ACTS = (Kind.OUTSIDE, Kind.HOURS, Kind.UNLISTED, Kind.EXPIRED, Kind.FORBIDDEN, Kind.BANK)
@@ -52,6 +53,7 @@ _REST_KN = 0.14
 _SEEN_M = 5.0
 _LOCAL = 7 * 60
 _DAY = 24 * 60
+_ARRAYS = ("since", "last", "up")
 
 
 class Acts:
@@ -60,21 +62,18 @@ class Acts:
     def __init__(self, owner: Behaviour) -> None:
         self._owner = owner
         shape = (0, len(ACTS))
-        self.since: Longs = np.zeros(shape, np.int64)
-        """First minute an act was seen, µs; 0 for none."""
-        self.last: Longs = np.zeros(shape, np.int64)
-        """End of the last minute it was seen."""
+        self.since: Minutes = np.zeros(shape, np.int32)
+        """First minute an act was seen, minutes since 1970; 0 for none."""
+        self.last: Minutes = np.zeros(shape, np.int32)
+        """End of the last minute it was seen, minutes since 1970."""
         self.up: Bools = np.zeros(shape, bool)
         """It was told."""
         self.told: dict[tuple[int, int], Violation] = {}
 
     def grow(self, size: int) -> None:
         """Make room."""
-        for name in ("since", "last", "up"):
-            old = getattr(self, name)
-            new = np.zeros((size, len(ACTS)), old.dtype)
-            new[: len(old)] = old
-            setattr(self, name, new)
+        for name in _ARRAYS:
+            setattr(self, name, grown(getattr(self, name), size))
 
     def take_book(self) -> None:
         """Prepare what is asked of the book every minute."""
@@ -107,7 +106,7 @@ class Acts:
         a["dredging"][slot[fresh]] = 1
         there = self._seen(slot, start, licence)
         seen = there & active[:, None]
-        since, last = self.since[slot], self.last[slot]
+        since, last = self.since[slot] * np.int64(MINUTE_US), self.last[slot] * np.int64(MINUTE_US)
         early = active & (since[:, _HOURS] == 0) & self._before_opening(slot, start, licence)
         since = np.where(seen & (since == 0), start[:, None], since)
         last = np.where(seen, end[:, None], last)
@@ -119,7 +118,7 @@ class Acts:
         away = end[:, None] - last
         gone = (since > 0) & ~seen & ~self.up[slot] & (away > _BREAK_US) & ~(raises | (long & ~known[:, None]))
         since = np.where(gone, 0, since)
-        self.since[slot], self.last[slot] = since, last
+        self.since[slot], self.last[slot] = since // MINUTE_US, last // MINUTE_US
         for row, act in np.argwhere(raises).tolist():
             self._raise(int(slot[row]), act, int(end[row]), int(licence[row]), int(seq[row]), int(received[row]))
         over = self.up[slot] & ~there & (away > _OVER_US)
@@ -219,7 +218,7 @@ class Acts:
         book = owner.book
         distance = float(a["distance"][slot])
         numbers: dict[str, float] = {
-            "minutes": round((int(self.last[slot, act]) - int(self.since[slot, act])) / MINUTE_US, 1),
+            "minutes": float(self.last[slot, act] - self.since[slot, act]),
             "worked_min": round((noticed - int(a["begin"][slot])) / MINUTE_US, 1),
         }
         detail: dict[str, str] = {}
@@ -263,7 +262,7 @@ class Acts:
 
     def _began(self, slot: int, act: int) -> int:
         """When an act began: with the work, where it was seen as soon as the work could be."""
-        since, begin = int(self.since[slot, act]), int(self._owner.a["begin"][slot])
+        since, begin = int(self.since[slot, act]) * MINUTE_US, int(self._owner.a["begin"][slot])
         return begin if ACTS[act] is not Kind.HOURS and 0 <= since - begin <= _LATE_US else since
 
     def _end(self, slot: int, act: int, end: int, seq: int, received: int) -> None:
@@ -276,21 +275,20 @@ class Acts:
     def end(self, slot: int, end: int, seq: int, received: int) -> None:
         """The vessel's work ended, and with it whatever it did wrong."""
         for act in np.flatnonzero(self.up[slot]).tolist():
-            self._end(slot, act, min(end, int(self.last[slot, act])), seq, received)
+            self._end(slot, act, min(end, int(self.last[slot, act]) * MINUTE_US), seq, received)
         self.since[slot] = 0
 
-    def dump(self) -> dict[str, Any]:
-        """Its state, msgpack-able."""
+    def dump(self, count: int) -> dict[str, Any]:
+        """Its state, of the first `count` slots, msgpack-able."""
         return {
-            "since": pack(self.since),
-            "last": pack(self.last),
-            "up": pack(self.up),
+            **{name: kept(getattr(self, name), count) for name in _ARRAYS},
             "told": [[slot, act, violation.as_state()] for (slot, act), violation in self.told.items()],
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take what `dump` gave."""
-        self.since, self.last, self.up = unpack(state["since"]), unpack(state["last"]), unpack(state["up"])
+    def load(self, state: dict[str, Any], size: int) -> None:
+        """Take what `dump` gave, with room for `size` slots. Raises as `restored`."""
+        for name in _ARRAYS:
+            setattr(self, name, restored(state[name], getattr(self, name), size))
         self.told = {(slot, act): Violation.of_state(body) for slot, act, body in state["told"]}
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thap.detect.packing import pack, unpack
 from thap.domains.sand.acts import Acts
 from thap.domains.sand.company import Company
 from thap.domains.sand.fleet import Fleet, Role
@@ -23,7 +22,8 @@ from thap.domains.sand.ground import FAR_M, LAT_M, Ground, lon_m
 from thap.domains.sand.loads import Loads
 from thap.domains.sand.model import Book, Fix, Stay, StayKind, Trip, Violation
 from thap.domains.sand.motion import Motion, motion_of
-from thap.domains.sand.tracks import LONG_AGO, Closed, Tracks, Window
+from thap.domains.sand.room import grown, kept, restored, room_for
+from thap.domains.sand.tracks import LONG_AGO, RING, Closed, Tracks, Window
 from thap.kernel.clock import HOUR_US, MINUTE_US
 
 __all__ = ["Behaviour", "Findings", "Rows", "Told"]
@@ -99,28 +99,28 @@ class Behaviour:
 
     ARRAYS: dict[str, tuple[Any, Any, int]] = {  # noqa: RUF012  as in Tracks
         "run": (np.int8, 0, 0),
-        "begin": (np.int64, LONG_AGO, 0),
-        "end": (np.int64, LONG_AGO, 0),
+        "begin": (np.int64, 0, 0),
+        "end": (np.int64, 0, 0),
         "wake": (np.int64, 0, 0),
-        "active": (np.int64, LONG_AGO, 0),
+        "active": (np.int64, 0, 0),
         "dredging": (np.int8, 0, 0),
         "gave": (np.int8, 0, 0),
         "at_lon": (np.float64, 0.0, 0),
         "at_lat": (np.float64, 0.0, 0),
-        "n": (np.float64, 0.0, 0),
-        "positions": (np.float64, 0.0, 0),
+        "n": (np.float32, 0.0, 0),
+        "positions": (np.float32, 0.0, 0),
         "x": (np.float64, 0.0, 0),
         "y": (np.float64, 0.0, 0),
         "r2": (np.float64, 0.0, 0),
-        "noise": (np.float64, 0.0, 0),
-        "sog": (np.float64, 0.0, 0),
-        "drift": (np.float64, 0.0, 0),
+        "noise": (np.float32, 0.0, 0),
+        "sog": (np.float32, 0.0, 0),
+        "drift": (np.float32, 0.0, 0),
         "licence": (np.int32, -1, 0),
-        "distance": (np.float64, FAR_M, 0),
+        "distance": (np.float32, FAR_M, 0),
         "zone": (np.int32, -1, 0),
         "wharf": (np.int32, -1, 0),
         "bank": (np.int32, -1, 0),
-        "bank_m": (np.float64, FAR_M, 0),
+        "bank_m": (np.float32, FAR_M, 0),
         "river": (np.int8, 1, 0),
         "placed": (np.int8, 0, 0),
         "lon": (np.float64, 0.0, 0),
@@ -131,7 +131,7 @@ class Behaviour:
         self.p = dict(parameters)
         self.fleet = Fleet()
         self.tracks = Tracks(self.p["jump_speed_kn"], self.p["jump_m"], int(self.p["two_places_turns"]))
-        self.a: dict[str, npt.NDArray[Any]] = {}
+        self.a: dict[str, npt.NDArray[Any]] = {name: np.zeros(0, dtype) for name, (dtype, _, _) in self.ARRAYS.items()}
         self.size = 0
         self.now = LONG_AGO
         """The latest event time that can be believed, µs."""
@@ -170,15 +170,12 @@ class Behaviour:
         """
         slot = self.fleet.slot_of(key, kind, name)
         if slot >= self.size:
-            self._grow(max(64, 2 * self.size, slot + 1))
+            self._grow(room_for(slot + 1))
         return slot
 
     def _grow(self, size: int) -> None:
-        for name, (dtype, first, _) in self.ARRAYS.items():
-            new = np.full(size, first, dtype)
-            if self.size:
-                new[: self.size] = self.a[name]
-            self.a[name] = new
+        for name, (_, first, _) in self.ARRAYS.items():
+            self.a[name] = grown(self.a[name], size, first)
         self.size = size
         self.tracks.grow(size)
         self.acts.grow(size)
@@ -259,22 +256,20 @@ class Behaviour:
         a, slot = self.a, closed.slots
         ring = self.tracks.a
         head = ring["head"][slot]
-        speed = ring["ring_sog"][slot, head]
-        behind = (head - 1) % ring["ring_t"].shape[1]
-        hours = (ring["ring_t"][slot, head] - ring["ring_t"][slot, behind]) / HOUR_US
-        lon, lat = ring["ring_lon"][slot, head], ring["ring_lat"][slot, head]
-        way = np.hypot(
-            (lon - ring["ring_lon"][slot, behind]) * lon_m(lat), (lat - ring["ring_lat"][slot, behind]) * LAT_M
-        )
+        speed = ring["ring_sog"][slot, head].astype(np.float64)
+        start, time, lon, lat = self.tracks.minute(slot, head)
+        _, time_before, lon_before, lat_before = self.tracks.minute(slot, (head - 1) % RING)
+        hours = (time - time_before) / HOUR_US
+        way = np.hypot((lon - lon_before) * lon_m(lat), (lat - lat_before) * LAT_M)
         covered = way / np.maximum(hours, 1e-6) / 1852
         brisk = np.where(np.isfinite(speed), np.maximum(speed, np.minimum(covered, 4.1)), covered)
         wanted = (a["run"][slot] > 0) | (brisk < 2.0 * self.p["dredge_speed_kn"])
         noise = ring["noise2"][slot] / np.maximum(ring["ring_n"][slot, head], 1)
         still = (a["run"][slot] == STILL) & ~(speed > 0.2) & (way < 3 * np.sqrt(noise) + 8) & (hours < 0.3)
         # Who lies still is looked at every third minute only.
-        quiet = wanted & still & ((ring["ring_block"][slot, head] + slot) % 3 != 0)
+        quiet = wanted & still & ((start // MINUTE_US + slot) % 3 != 0)
         if quiet.any():
-            self._lie(slot[quiet], lon[quiet], lat[quiet], head[quiet], seq[quiet], received[quiet])
+            self._lie(slot[quiet], start[quiet], lon[quiet], lat[quiet], head[quiet], seq[quiet], received[quiet])
             wanted &= ~quiet
         if not wanted.any():
             return
@@ -309,11 +304,13 @@ class Behaviour:
         still = np.flatnonzero(a["run"][slot] > 0)
         self.loads.lie(slot[still], window.start[still, 0] + MINUTE_US, seq[still], received[still])
 
-    def _lie(self, slot: Slots, lon: Doubles, lat: Doubles, head: Slots, seq: Longs, received: Longs) -> None:
+    def _lie(
+        self, slot: Slots, start: Longs, lon: Doubles, lat: Doubles, head: Slots, seq: Longs, received: Longs
+    ) -> None:
         """A minute of vessels that plainly lie still."""
         ring = self.tracks.a
         speed = np.nan_to_num(ring["ring_sog"][slot, head].astype(np.float64))
-        end = (ring["ring_block"][slot, head] + 1) * MINUTE_US
+        end = start + MINUTE_US
         self._sum(slot, lon, lat, ring["ring_n"][slot, head].astype(np.float64), ring["noise2"][slot], speed, end)
         self.loads.lie(slot, end, seq, received)
 
@@ -545,16 +542,17 @@ class Behaviour:
 
     def dump(self) -> dict[str, Any]:
         """Its state, msgpack-able; inverse of `load`."""
+        count = len(self.fleet)
         return {
             "now": self.now,
             "ahead": list(self._ahead),
             "ground": self.ground.fingerprint,
-            "arrays": {name: pack(values) for name, values in self.a.items()},
+            "arrays": {name: kept(self.a[name], count, first) for name, (_, first, _) in self.ARRAYS.items()},
             "fleet": self.fleet.dump(),
-            "tracks": self.tracks.dump(),
-            "acts": self.acts.dump(),
+            "tracks": self.tracks.dump(count),
+            "acts": self.acts.dump(count),
             "loads": self.loads.dump(),
-            "company": self.company.dump(),
+            "company": self.company.dump(count),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -566,12 +564,16 @@ class Behaviour:
         """
         self.fleet.load(state["fleet"], self.book)
         self.now, self._ahead = state["now"], (state["ahead"][0], state["ahead"][1])
-        self.a = {name: unpack(values) for name, values in state["arrays"].items()}
-        self.size = len(self.a.get("run", ()))
-        self.tracks.load(state["tracks"])
-        self.acts.load(state["acts"])
+        size = room_for(len(self.fleet))
+        arrays = state["arrays"]
+        self.a = {
+            name: restored(arrays[name], self.a[name], size, first) for name, (_, first, _) in self.ARRAYS.items()
+        }
+        self.size = size
+        self.tracks.load(state["tracks"], size)
+        self.acts.load(state["acts"], size)
         self.loads.load(state["loads"])
-        self.company.load(state["company"])
+        self.company.load(state["company"], size)
         if self.size and state["ground"] != self.ground.fingerprint:
             self._unplace()
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from thap.detect.packing import pack, unpack
 from thap.domains.sand.fleet import Role
 from thap.domains.sand.ground import LAT_M, lon_m
 from thap.domains.sand.model import Kind, Stay, StayKind, Violation
+from thap.domains.sand.room import grown, kept, restored
 from thap.domains.sand.tracks import LONG_AGO, Jump
 from thap.kernel.clock import HOUR_US, MINUTE_US
 
@@ -47,9 +47,9 @@ class Company:
     """State by slot of what several vessels do together."""
 
     ARRAYS: dict[str, tuple[Any, Any]] = {  # noqa: RUF012
-        "mate": (np.int64, -1),
+        "mate": (np.int32, -1),
         "since": (np.int64, 0),
-        "last": (np.int64, LONG_AGO),
+        "last": (np.int64, 0),
         "loading": (np.int8, 0),
         "silent": (np.int8, 0),
     }
@@ -68,10 +68,8 @@ class Company:
 
     def grow(self, size: int) -> None:
         """Make room."""
-        for name, (kind, first) in self.ARRAYS.items():
-            new = np.full(size, first, kind)
-            new[: len(self.a[name])] = self.a[name]
-            self.a[name] = new
+        for name, (_, first) in self.ARRAYS.items():
+            self.a[name] = grown(self.a[name], size, first)
 
     def aside(self, slot: Slots) -> Bools:
         """Whether each lies beside a dredger."""
@@ -333,10 +331,10 @@ class Company:
         for slot in np.flatnonzero(self.a["mate"] >= 0).tolist():
             self._apart(slot, 0, 0, still_open=True)
 
-    def dump(self) -> dict[str, Any]:
-        """Its state, msgpack-able."""
+    def dump(self, count: int) -> dict[str, Any]:
+        """Its state, of the first `count` slots, msgpack-able."""
         return {
-            "arrays": {name: pack(values) for name, values in self.a.items()},
+            "arrays": {name: kept(self.a[name], count, first) for name, (_, first) in self.ARRAYS.items()},
             "began": self._began,
             "looked": [self._looked, self._floor],
             "told": [[slot, kind, violation.as_state()] for (slot, kind), violation in self._told.items()],
@@ -344,9 +342,10 @@ class Company:
             "suspects": [[slot, *value] for slot, value in self._suspects.items()],
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take what `dump` gave."""
-        self.a = {name: unpack(values) for name, values in state["arrays"].items()}
+    def load(self, state: dict[str, Any], size: int) -> None:
+        """Take what `dump` gave, with room for `size` slots. Raises as `restored`."""
+        arrays = state["arrays"]
+        self.a = {name: restored(arrays[name], self.a[name], size, first) for name, (_, first) in self.ARRAYS.items()}
         self._began = state["began"]
         self._looked, self._floor = state["looked"]
         self._told = {(slot, Kind(kind)): Violation.of_state(body) for slot, kind, body in state["told"]}

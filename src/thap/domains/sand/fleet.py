@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thap.domains.sand.model import Book
+from thap.domains.sand.room import grown, room_for
 
 __all__ = ["Fleet", "Role"]
 
@@ -70,7 +71,7 @@ class Fleet:
             self.kinds.append(kind)
             self.names.append(name)
             if slot >= len(self.role):
-                self._grow(max(64, 2 * len(self.role)))
+                self._grow(room_for(slot + 1))
             self._judge(slot)
         elif (kind and kind != self.kinds[slot]) or (name and name != self.names[slot]):
             self.kinds[slot] = kind or self.kinds[slot]
@@ -87,14 +88,8 @@ class Fleet:
             self._judge(slot)
 
     def _grow(self, size: int) -> None:
-        for name in ("role", "watched"):
-            old = getattr(self, name)
-            new = np.zeros(size, old.dtype)
-            new[: len(old)] = old
-            setattr(self, name, new)
-        listed = np.zeros((size, len(self._book.licences)), bool)
-        listed[: len(self.listed)] = self.listed
-        self.listed = listed
+        for name in ("role", "watched", "listed"):
+            setattr(self, name, grown(getattr(self, name), size))
 
     def _judge(self, slot: int) -> None:
         key, kind = self.keys[slot], self.kinds[slot]
@@ -125,7 +120,7 @@ class Fleet:
         """Take what `dump` gave."""
         self.keys, self.kinds, self.names = list(state["keys"]), list(state["kinds"]), list(state["names"])
         self.slots = {key: slot for slot, key in enumerate(self.keys)}
-        size = max(64, len(self.keys))
+        size = room_for(len(self.keys))
         self.role, self.watched = np.zeros(size, np.int8), np.zeros(size, bool)
         self.take_book(book)
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thap.detect.packing import pack, unpack
 from thap.domains.sand.ground import LAT_M, lon_m
+from thap.domains.sand.room import grown, kept, restored
 from thap.kernel.clock import MINUTE_US, SECOND_US
 
 __all__ = ["LONG_AGO", "RING", "Closed", "Jump", "Tracks", "Window"]
@@ -39,6 +39,10 @@ _NOISE_MOST_M = 20.0
 _REWIND = 5
 """So many rows from the past in a row, rising, and the vessel's clock is taken to have been wrong before."""
 _FORGET_US = 10 * MINUTE_US
+_FINE = 1e7
+"""Parts of a degree in the ring."""
+_MOST = 65_000
+"""More positions of one vessel in a minute are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +106,36 @@ class Tracks:
         "last_t": (np.int64, LONG_AGO, 0),
         "lon": (np.float64, 0.0, 0),
         "lat": (np.float64, 0.0, 0),
-        "step_s": (np.float64, 0.0, 0),
-        "step_x": (np.float64, 0.0, 0),
-        "step_y": (np.float64, 0.0, 0),
-        "noise2": (np.float64, _NOISE_START_M**2, 0),
-        "block": (np.int64, -1, 0),
-        "sum_n": (np.float64, 0.0, 0),
-        "sum_t": (np.float64, 0.0, 0),
+        "step_s": (np.float32, 0.0, 0),
+        "step_x": (np.float32, 0.0, 0),
+        "step_y": (np.float32, 0.0, 0),
+        "noise2": (np.float32, _NOISE_START_M**2, 0),
+        "block": (np.int32, -1, 0),
+        "sum_n": (np.uint16, 0, 0),
+        "sum_t": (np.float32, 0.0, 0),
         "sum_lon": (np.float64, 0.0, 0),
         "sum_lat": (np.float64, 0.0, 0),
-        "sum_sog": (np.float64, 0.0, 0),
-        "sog_n": (np.float64, 0.0, 0),
-        "cand_t": (np.int64, LONG_AGO, 0),
+        "sum_sog": (np.float32, 0.0, 0),
+        "sog_n": (np.uint16, 0, 0),
+        "cand_t": (np.int64, 0, 0),
         "cand_from": (np.int64, 0, 0),
         "cand_lon": (np.float64, 0.0, 0),
         "cand_lat": (np.float64, 0.0, 0),
         "cand_n": (np.int32, 0, 0),
         "turns": (np.int32, 0, 0),
         "there": (np.int8, 0, 0),
-        "turned": (np.int64, LONG_AGO, 0),
+        "turned": (np.int64, 0, 0),
         "late_n": (np.int32, 0, 0),
-        "late_t": (np.int64, LONG_AGO, 0),
-        "head": (np.int64, 0, 0),
-        "ring_t": (np.int64, LONG_AGO, RING),
-        "ring_block": (np.int64, -1, RING),
-        "ring_lon": (np.float64, 0.0, RING),
-        "ring_lat": (np.float64, 0.0, RING),
-        "ring_sog": (np.float32, np.nan, RING),
-        "ring_n": (np.float32, 0.0, RING),
+        "late_t": (np.int64, 0, 0),
+        "head": (np.int8, 0, 0),
+        # The ring is most of all state: whole minutes, milliseconds in them, 1e-7 degrees (about 1 cm), and speeds to
+        # three digits are what it needs.
+        "ring_block": (np.int32, -1, RING),
+        "ring_ms": (np.uint16, 0, RING),
+        "ring_lon": (np.int32, 0, RING),
+        "ring_lat": (np.int32, 0, RING),
+        "ring_sog": (np.float16, np.nan, RING),
+        "ring_n": (np.uint16, 0, RING),
     }
 
     def __init__(self, jump_speed_kn: float, jump_m: float, turns: int) -> None:
@@ -139,17 +145,14 @@ class Tracks:
         """Rows not used, by why: duplicate, late, jump; and `jump_taken`, `rewound`: new truths."""
         self.jumps: list[Jump] = []
         """Told since the owner last looked."""
-        self.a: dict[str, npt.NDArray[Any]] = {}
-        self.grow(0)
+        self.a: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros((0, columns) if columns else 0, dtype) for name, (dtype, _, columns) in self.ARRAYS.items()
+        }
 
     def grow(self, size: int) -> None:
         """Make room for slots below `size`."""
-        for name, (dtype, first, columns) in self.ARRAYS.items():
-            old = self.a.get(name)
-            new = np.full((size, columns) if columns else size, first, dtype)
-            if old is not None:
-                new[: self.size] = old
-            self.a[name] = new
+        for name, (_, first, _) in self.ARRAYS.items():
+            self.a[name] = grown(self.a[name], size, first)
         self.size = size
 
     def push(self, slot: Slots, time: Longs, lon: Doubles, lat: Doubles, sog: Doubles) -> Closed:
@@ -190,19 +193,20 @@ class Tracks:
         a["first_t"][slot[new]] = time[new]
         a["last_t"][slot], a["lon"][slot], a["lat"][slot] = time, lon, lat
         a["block"][slot] = minute
-        a["late_n"][slot] = 0
+        if a["late_n"][slot].any():
+            a["late_n"][slot] = 0
         self._add(slot, time, lon, lat, sog)
         return closed
 
     def _add(self, slot: Slots, time: Longs, lon: Doubles, lat: Doubles, sog: Doubles) -> None:
         a = self.a
-        a["sum_n"][slot] += 1
+        a["sum_n"][slot] = np.minimum(a["sum_n"][slot], _MOST) + 1
         a["sum_t"][slot] += (time % MINUTE_US) / SECOND_US
         a["sum_lon"][slot] += lon
         a["sum_lat"][slot] += lat
         known = sog >= 0
         a["sum_sog"][slot] += np.where(known, sog, 0.0)
-        a["sog_n"][slot] += known
+        a["sog_n"][slot] = np.minimum(a["sog_n"][slot], _MOST) + known
 
     def _close(self, slot: Slots) -> None:
         """The minute becomes the newest of the ring."""
@@ -210,15 +214,15 @@ class Tracks:
         head = (a["head"][slot] + 1) % RING
         a["head"][slot] = head
         count = a["sum_n"][slot]
-        a["ring_t"][slot, head] = a["block"][slot] * MINUTE_US + (a["sum_t"][slot] / count * SECOND_US).astype(np.int64)
         a["ring_block"][slot, head] = a["block"][slot]
-        a["ring_lon"][slot, head] = a["sum_lon"][slot] / count
-        a["ring_lat"][slot, head] = a["sum_lat"][slot] / count
+        a["ring_ms"][slot, head] = a["sum_t"][slot] / count * 1000.0
+        a["ring_lon"][slot, head] = np.rint(a["sum_lon"][slot] / count * _FINE)
+        a["ring_lat"][slot, head] = np.rint(a["sum_lat"][slot] / count * _FINE)
         told = a["sog_n"][slot]
         a["ring_sog"][slot, head] = np.where(told > 0, a["sum_sog"][slot] / np.maximum(told, 1), np.nan)
         a["ring_n"][slot, head] = count
         for name in ("sum_n", "sum_t", "sum_lon", "sum_lat", "sum_sog", "sog_n"):
-            a[name][slot] = 0.0
+            a[name][slot] = 0
 
     def _measure_noise(self, slot: Slots, seconds: Doubles, east: Doubles, north: Doubles, new: Bools) -> None:
         """The noise of positions, from how far each is off the line of the two before it."""
@@ -339,17 +343,24 @@ class Tracks:
 
     # ---- looking back
 
+    def minute(self, slot: Slots, column: Slots) -> tuple[Longs, Longs, Doubles, Doubles]:
+        """Begin and mean time, µs, and place, degrees, of minutes in the ring."""
+        a = self.a
+        start: Longs = a["ring_block"][slot, column].astype(np.int64) * MINUTE_US
+        time: Longs = start + a["ring_ms"][slot, column].astype(np.int64) * 1000
+        return start, time, a["ring_lon"][slot, column] / _FINE, a["ring_lat"][slot, column] / _FINE
+
     def window(self, slot: Slots) -> Window:
         """The last minutes heard of some vessels."""
         a = self.a
         column = (a["head"][slot][:, None] - np.arange(RING)) % RING
         at = slot[:, None]
-        time, lon, lat = a["ring_t"][at, column], a["ring_lon"][at, column], a["ring_lat"][at, column]
+        start, time, lon, lat = self.minute(at, column)
         rows = a["ring_n"][at, column].astype(np.float64)
         age = np.where(rows > 0, (time[:, :1] - time) / MINUTE_US, np.inf)
         return Window(
             time,
-            a["ring_block"][at, column] * MINUTE_US,
+            start,
             lon,
             lat,
             (lon - lon[:, :1]) * lon_m(lat[:, :1]),
@@ -357,18 +368,20 @@ class Tracks:
             a["ring_sog"][at, column].astype(np.float64),
             rows,
             age,
-            a["noise2"][slot],
+            a["noise2"][slot].astype(np.float64),
         )
 
-    def dump(self) -> dict[str, Any]:
-        """Its state, msgpack-able."""
+    def dump(self, count: int) -> dict[str, Any]:
+        """The state of the first `count` slots, msgpack-able."""
         return {
-            "size": self.size,
             "dropped": dict(self.dropped),
-            "arrays": {name: pack(values) for name, values in self.a.items()},
+            "arrays": {name: kept(self.a[name], count, first) for name, (_, first, _) in self.ARRAYS.items()},
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take what `dump` gave."""
-        self.size, self.dropped = state["size"], Counter(state["dropped"])
-        self.a = {name: unpack(values) for name, values in state["arrays"].items()}
+    def load(self, state: dict[str, Any], size: int) -> None:
+        """Take what `dump` gave, with room for `size` slots. Raises as `restored`."""
+        arrays = state["arrays"]
+        self.a = {
+            name: restored(arrays[name], self.a[name], size, first) for name, (_, first, _) in self.ARRAYS.items()
+        }
+        self.size, self.dropped = size, Counter(state["dropped"])
