@@ -241,7 +241,10 @@ def _tick_until(judge: RuleSet, time: int, book: _Book) -> int | None:
 
 
 class _Book:
-    """Would-be alarms out of changes."""
+    """Would-be alarms out of changes.
+
+    What detectors find beside alarms is left out: it is for the records of a domain, and a backtest writes none.
+    """
 
     def __init__(self, report: BacktestReport) -> None:
         self._report = report

@@ -19,7 +19,7 @@ from thap.observe.registry import Registry
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Action", "Change", "Detector", "Fault", "Outcome", "Severity"]
+__all__ = ["Action", "Change", "Detector", "Fault", "Finding", "Outcome", "Severity"]
 
 
 class Severity(IntEnum):
@@ -75,6 +75,22 @@ class Fault:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a detector found beside alarms, for the domain that it belongs to.
+
+    The stream `FOUND` carries it there, at least once: after a crash it is found again. Its payload must be the same
+    then, however the rows were cut into batches.
+    """
+
+    domain: str
+    """Whose it is: readers ask for those of a domain."""
+    what: str
+    """What of it: `trip`."""
+    payload: bytes
+    """One msgpack value."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a batch or a tick led to."""
@@ -82,11 +98,14 @@ class Outcome:
     changes: list[Change] = field(default_factory=list)
     """In order of journal sequence, then time."""
     faults: list[Fault] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """In the order in which they were found."""
 
     def extend(self, other: Outcome) -> None:
         """Append another outcome."""
         self.changes += other.changes
         self.faults += other.faults
+        self.findings += other.findings
 
 
 class Detector(ABC):

@@ -3,7 +3,8 @@
 Exactly-once effect. The engine reads by sequence, without acknowledging. Its state (latest values, detector
 state) is checkpointed with the sequence it stands for. Changes are applied to the records in one transaction
 with the sequence they were decided at. After a crash it loads the checkpoint and reads on from there; until
-the sequence the records know, it decides the same changes again and drops them, after that it goes on.
+the sequence the records know, it decides the same changes again and drops them, after that it goes on. What
+detectors find beside alarms goes to a stream of its own, at least once (`thap.detect.findings`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from thap.detect.detector import Change, Detector, Fault
+from thap.detect.findings import Outbox
 from thap.detect.judges import Judges
 from thap.detect.latest import Latest
 from thap.detect.places import area_resolver
@@ -96,6 +98,7 @@ class Engine:
         self._movers: dict[str, MoverInfo] = {}
         self._rules = RuleSet([], self._registry, settings.engine)
         self._judges = Judges(self._rules, detectors)
+        self._findings = Outbox(bus)
         self._rules_changed = asyncio.Event()
         self._registry_stale = False
         self._places_stale = False
@@ -128,6 +131,7 @@ class Engine:
                 group.create_task(self._ticks())
                 group.create_task(self._look_ahead())
                 group.create_task(self._announce_latest())
+                group.create_task(self._findings.run())
         finally:
             if not self._halfway:  # else the state is ahead of what took effect: the last checkpoint stands
                 await self.checkpoint()
@@ -148,6 +152,7 @@ class Engine:
                     )
                 lost = self._judges.load(state.judges)
                 self.seq = state.seq
+                self._findings.load(state.findings)
             except (msgspec.DecodeError, ValueError, KeyError) as error:
                 _log.error("checkpoint unreadable: reading the journal from its beginning", reason=str(error))
                 self.seq = 0
@@ -178,6 +183,7 @@ class Engine:
                 for kind, latest in self.latest.items()
             },
             self._judges.dump(),
+            self._findings.dump(),
         )
         await asyncio.to_thread(_write_whole, self._checkpoint_path, msgspec.msgpack.encode(state))
         self._checkpointed = time.monotonic()
@@ -301,6 +307,8 @@ class Engine:
                 self.totals[kind] += len(batch)
                 self._door_time = max(self._door_time, int(batch.received[-1]))
                 changes += outcome.changes
+                # Unlike changes they are told again up to `applied`: nothing else says whether the stream has them.
+                self._findings.put(outcome.findings)
                 for fault in outcome.faults:
                     await self._fault(batch, fault)
             if seq > self.applied:
@@ -381,6 +389,7 @@ class Engine:
         if self.seq >= self.applied:
             # Behind the journal, time is what it was at the doors when they took what was read last.
             outcome = self._judges.tick(self._door_time if self._behind() else now_us())
+            self._findings.put(outcome.findings)
             await self._apply(outcome.changes, None)
             for fault in outcome.faults:
                 await self._dead(fault.condition, fault.reason, self.seq, None)
@@ -419,6 +428,7 @@ class Engine:
                 "ready": self.ready.is_set(),
                 "datastreams": self.latest[Kind.OBSERVATION].count,
                 "movers": self.latest[Kind.POSITION].count,
+                **self._findings.stats(),
             }
         }
 
@@ -427,6 +437,7 @@ class _Checkpoint(msgspec.Struct, array_like=True):
     seq: int
     latest: dict[str, dict[str, tuple[str, bytes]]]
     judges: bytes
+    findings: list[tuple[str, str, bytes]] = []
 
 
 def _write_whole(path: Path, data: bytes) -> None:

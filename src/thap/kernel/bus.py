@@ -7,6 +7,7 @@ Streams of a centre:
 | `JOURNAL`     | `journal.<kind>`      | blocks of accepted records, in the order they took effect  |
 | `QUARANTINE`  | `quarantine.<kind>`   | records of names nobody admitted yet, JSON                 |
 | `DEAD`        | `dead.<door or stage>`| records that could not be taken, with the reason, JSON     |
+| `FOUND`       | `found.<domain>`      | what detectors found beside alarms, for a domain's records |
 | `MARKS`       | `marks.<name>`        | how far a reader outside the journal came; one message each |
 | `$MQTT_msgs`  | `$MQTT.msgs.>`        | the MQTT door's inbox: PUBACK is sent once a message is in it |
 
@@ -44,9 +45,10 @@ from nats.js.errors import APIError, NotFoundError
 from thap.kernel.errors import DiskFullError, InputError, UnavailableError
 from thap.kernel.settings import JournalSettings
 
-__all__ = ["DEAD", "JOURNAL", "MARKS", "MQTT_INBOX", "QUARANTINE", "Bus", "Entry"]
+__all__ = ["DEAD", "FOUND", "JOURNAL", "MARKS", "MQTT_INBOX", "QUARANTINE", "Bus", "Entry"]
 
-JOURNAL, QUARANTINE, DEAD, MARKS, MQTT_INBOX = "JOURNAL", "QUARANTINE", "DEAD", "MARKS", "$MQTT_msgs"
+JOURNAL, QUARANTINE, DEAD, FOUND, MARKS = "JOURNAL", "QUARANTINE", "DEAD", "FOUND", "MARKS"
+MQTT_INBOX = "$MQTT_msgs"
 
 _log = structlog.get_logger(__name__)
 _NO_ROOM = (10023, 10047, 10077, 10122)  # insufficient resources, storage exceeded, stream store failed, max bytes
@@ -149,6 +151,15 @@ class Bus:
                 allow_direct=True,
             ),
             StreamConfig(
+                name=FOUND,
+                subjects=["found.>"],
+                max_bytes=max(limit // 20, 2**26),
+                max_age=keep,
+                discard=DiscardPolicy.OLD,
+                duplicate_window=120,
+                allow_direct=True,
+            ),
+            StreamConfig(
                 name=MARKS,
                 subjects=["marks.>"],
                 max_msgs_per_subject=1,
@@ -166,12 +177,15 @@ class Bus:
                 discard=DiscardPolicy.NEW,  # full: no acknowledgement, rather than forgetting what was acknowledged
             ),
         ]
-        for config in wanted:
+
+        async def ensure(config: StreamConfig) -> None:
             config.storage, config.retention = StorageType.FILE, RetentionPolicy.LIMITS
             try:
                 await self.js.update_stream(config)
             except NotFoundError:
                 await self.js.add_stream(config)
+
+        await asyncio.gather(*(ensure(config) for config in wanted))
 
     async def close_inbox(self, settings: JournalSettings, *, closed: bool) -> None:
         """Let the MQTT inbox refuse messages, which are then not acknowledged, or take them again.

@@ -43,6 +43,8 @@ _GAP_US = 20 * MINUTE_US
 _FLICKER_US = 3 * MINUTE_US
 _AHEAD_US = 6 * HOUR_US
 """A row so far ahead of all others waits until others agree."""
+_LAYOUT = 2
+"""Of the state: another one is not read."""
 _STAY_US = 10 * MINUTE_US
 """Shorter stays are not told."""
 
@@ -84,6 +86,8 @@ class Findings:
     trips: list[Trip] = field(default_factory=list)
     changes: list[Told] = field(default_factory=list)
     """Violations: once without an end when they are found, and once with it."""
+    order: list[tuple[int, Stay | Trip | Violation]] = field(default_factory=list)
+    """All of these in the order they were found, each with the clock of the stream then: µs, whole minutes."""
 
     def __bool__(self) -> bool:
         return bool(self.stays or self.trips or self.changes)
@@ -190,9 +194,11 @@ class Behaviour:
         if not count:
             return self.found
         reached = self._clock(rows)
+        if self.now == LONG_AGO:
+            self.now = int(reached[0])
         minute = reached // MINUTE_US
         before = np.empty_like(minute)
-        before[0], before[1:] = (self.now // MINUTE_US if self.now > LONG_AGO else minute[0]), minute[:-1]
+        before[0], before[1:] = self.now // MINUTE_US, minute[:-1]
         start = 0
         for at in [*np.flatnonzero(minute > before).tolist(), count]:
             self._part(rows.part(start, at))
@@ -449,7 +455,7 @@ class Behaviour:
         if not still_open:
             self.acts.end(slot, end, seq, received)
         if stay is not None and not (stay.kind is StayKind.UNCLEAR and stay.end - stay.begin < _STAY_US):
-            self.found.stays.append(stay)
+            self.tell_stay(stay)
             self.loads.stayed(slot, stay, bool(a["gave"][slot]))
         self.loads.rise(slot, end, seq, received, still_open=still_open)
         if not still_open:
@@ -500,6 +506,21 @@ class Behaviour:
     def tell(self, violation: Violation, seq: int, received: int) -> None:
         """A violation began, or (with its end) ended."""
         self.found.changes.append(Told(violation, seq, received))
+        self._order(violation)
+
+    def tell_stay(self, stay: Stay) -> None:
+        """A stay ended."""
+        self.found.stays.append(stay)
+        self._order(stay)
+
+    def tell_trip(self, trip: Trip) -> None:
+        """A load was put ashore."""
+        self.found.trips.append(trip)
+        self._order(trip)
+
+    def _order(self, one: Stay | Trip | Violation) -> None:
+        # Whole minutes: within one, the clock depends on how rows are cut into batches.
+        self.found.order.append((self.now - self.now % MINUTE_US, one))
 
     def evidence(self, slot: int) -> tuple[Fix, ...]:
         """The last minutes heard of a vessel, the oldest first: means of each minute."""
@@ -544,6 +565,7 @@ class Behaviour:
         """Its state, msgpack-able; inverse of `load`."""
         count = len(self.fleet)
         return {
+            "layout": _LAYOUT,
             "now": self.now,
             "ahead": list(self._ahead),
             "ground": self.ground.fingerprint,
@@ -560,8 +582,10 @@ class Behaviour:
 
         Raises:
             KeyError: it is not such a state.
-            ValueError: it is damaged.
+            ValueError: it is damaged, or was written by another version.
         """
+        if state.get("layout") != _LAYOUT:
+            raise ValueError(f"a state of layout {state.get('layout')}, not {_LAYOUT}")
         self.fleet.load(state["fleet"], self.book)
         self.now, self._ahead = state["now"], (state["ahead"][0], state["ahead"][1])
         size = room_for(len(self.fleet))

@@ -207,8 +207,9 @@ class Company:
         mate, loaded = int(mine["mate"][slot]), mine["loading"][slot] > 0
         begin, end = int(mine["since"][slot]), int(mine["last"][slot])
         if loaded:
-            owner.found.stays.append(self._loading(slot, mate, begin, end, still_open))
-            owner.loads.loaded(slot, owner.found.stays[-1])
+            stay = self._loading(slot, mate, begin, end, still_open)
+            owner.tell_stay(stay)
+            owner.loads.loaded(slot, stay)
         mine["mate"][slot], mine["loading"][slot] = -1, 0
         if loaded and owner.a["run"][slot] and not still_open:
             owner.end_run(slot, int(owner.a["begin"][slot]), seq, received)

@@ -93,7 +93,7 @@ class SandWatch(Detector):
 
     Watches positions of vessels. Each condition is raised once the vessel's track shows it beyond noise and dwell, and
     cleared when the vessel ceases or leaves. Evidence: when it began, distances and times, the licence, the version of
-    the register, and the positions that decided it.
+    the register, and the positions that decided it. Trips, stays and violations go on as findings, for the records.
 
     Source: NĐ 23/2020 article 9 (boundary, vessels, tracking unit), NĐ 10/2025 (hours); dwell and tolerance are the
     province's choice, see `parameters.toml`.
@@ -195,7 +195,13 @@ class SandWatch(Detector):
         return self._outcome(behaviour.tick(behaviour.now + now_us - self._received))
 
     def _outcome(self, found: Findings) -> Outcome:
-        return Outcome([change_of(told.violation, told.seq, told.received, self._book) for told in found.changes])
+        from thap.domains.sand.found import Found, finding_of
+
+        parameters = self._parameters or {}
+        return Outcome(
+            [change_of(told.violation, told.seq, told.received, self._book) for told in found.changes],
+            findings=[finding_of(Found(one, clock, self._book.version, parameters)) for clock, one in found.order],
+        )
 
     def dump(self) -> dict[str, Any]:
         """Its state."""

@@ -141,7 +141,7 @@ class Loads:
         trip = self._open.pop(slot, None)
         if trip is None:
             return
-        self._owner.found.trips.append(replace(trip, unload_end=None if still_open else max(end, trip.unload_begin)))
+        self._owner.tell_trip(replace(trip, unload_end=None if still_open else max(end, trip.unload_begin)))
         self._laden.pop(slot, None)
         violation = self._told.pop(slot, None)
         if violation is not None and not still_open:
