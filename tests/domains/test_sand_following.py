@@ -1,24 +1,34 @@
-"""The part that follows the journal: trips are kept exactly once over a kill at any point; quantities raise alarms."""
+"""From the journal to the records: trips are kept exactly once over a kill at any point; quantities raise alarms."""
 
 from __future__ import annotations
 
-import msgspec
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from thap.detect.engine import Engine
+from thap.detect.rules import Rule
 from thap.domains.sand.demo_register import register_files
+from thap.domains.sand.detectors import SandWatch
 from thap.domains.sand.following import Follower
+from thap.domains.sand.found import Found, finding_of, read_found
 from thap.domains.sand.importing import import_reading
 from thap.domains.sand.ledger_records import violations, write_found
-from thap.domains.sand.model import Kind, Trip, local_day
+from thap.domains.sand.model import Fix, Kind, Stay, StayKind, Trip, Violation, local_day
 from thap.domains.sand.reading import read_entries
-from thap.domains.sand.records import entries, load_book, put_entry, retire_entry, sand_state, sand_trips
-from thap.kernel.bus import JOURNAL, Bus
-from thap.kernel.clock import HOUR_US, MINUTE_US, SECOND_US, now_us
+from thap.domains.sand.records import entries, load_book, put_entry, retire_entry, sand_state, sand_stays, sand_trips
+from thap.kernel.bus import FOUND, Bus, Entry
+from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, now_us
 from thap.kernel.errors import ConflictError
 from thap.kernel.grid import Locator
 from thap.kernel.records import Records
+from thap.kernel.settings import Settings
 from thap.kernel.store import open_store
 from thap.kernel.units import communes
 from thap.observe.kinds import Kind as RecordKind
@@ -71,77 +81,188 @@ def day_of_work(start: int) -> dict[str, np.ndarray]:
     }
 
 
-async def journal(bus: Bus, start: int, blocks: int = 11) -> None:
+async def journal(bus: Bus, start: int, blocks: slice = slice(None)) -> None:
+    """A day in eleven blocks, or some of these."""
     columns = day_of_work(start)
-    for rows in np.array_split(np.arange(len(columns["mover"])), blocks):
+    for rows in np.array_split(np.arange(len(columns["mover"])), 11)[blocks]:
         part = {name: values[rows] for name, values in columns.items()}
         await bus.append(f"journal.{RecordKind.POSITION}", encode_block(RecordKind.POSITION, part))
 
 
-async def follow(records: Records, bus: Bus, *, stop_after: int | None = None, flush: bool = True) -> Follower:
-    """A follower that takes what the journal has; it is left without a word after `stop_after` blocks."""
+@asynccontextmanager
+async def judging(records: Records, bus: Bus, settings: Settings) -> AsyncIterator[Engine]:
+    """An engine with the detector of the live centre."""
+
+    async def rules() -> list[Rule]:
+        return []
+
+    book = AlarmBook(records)
+    engine = Engine(bus, records, settings, book, rules, [SandWatch()])
+    task = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await book.close()
+
+
+async def judge(records: Records, bus: Bus, settings: Settings, upto: int, *, killed: bool = False) -> None:
+    """Judge the journal up to a block at least; `killed`: as far as no checkpoint is written at the end."""
+    async with judging(records, bus, settings) as engine, asyncio.timeout(20):
+        while engine.seq < upto or len(engine._findings):
+            await asyncio.sleep(0.02)
+        engine._halfway = killed
+
+
+async def follow(records: Records, bus: Bus, *, stop_after: int | None = None) -> Follower:
+    """A follower that takes what was found; it is left without a word after `stop_after` messages."""
     store = open_store(records)
     follower = Follower(records, store, bus)
-    follower.flush_s = 0.0
     await follower.load()
     taken = 0
-    if await bus.last_seq(JOURNAL) > follower.seq:
-        async for group in bus.read(JOURNAL, follower.seq, stop_at_end=True):
+    if await bus.last_seq(FOUND) > follower.seq:
+        async for group in bus.read(FOUND, follower.seq, stop_at_end=True):
             for entry in group:
-                if stop_after is not None and taken >= stop_after:
+                if taken == stop_after:
                     await store.close()
                     return follower
                 await follower.take([entry])
                 taken += 1
-    if flush:
-        await follower.flush()
+                if taken % 2 == 0:
+                    await follower.flush()
+    await follower.flush()
     await store.close()
     return follower
 
 
-async def kept(records: Records) -> tuple[list[tuple[object, ...]], int]:
+async def kept(records: Records) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], int]:
     async with records.read() as connection:
         columns = (sand_trips.c.vessel, sand_trips.c.licence_id, sand_trips.c.wharf_id, sand_trips.c.load_begin)
-        rows = (await connection.execute(sa.select(*columns).order_by(sand_trips.c.id))).all()
+        trips = (await connection.execute(sa.select(*columns).order_by(sand_trips.c.id))).all()
+        columns = (sand_stays.c.vessel, sand_stays.c.kind, sand_stays.c.begin, sand_stays.c.end)
+        stays = (await connection.execute(sa.select(*columns).order_by(sand_stays.c.begin))).all()
         seq = await connection.scalar(sa.select(sand_state.c.seq))
-        return [tuple(row) for row in rows], int(seq or 0)
+        return [tuple(row) for row in trips], [tuple(row) for row in stays], int(seq or 0)
 
 
-async def test_a_load_taken_to_a_wharf_is_one_trip_of_its_licence(records: Records, bus: Bus) -> None:
+async def test_a_load_taken_to_a_wharf_is_one_trip_of_its_licence(
+    records: Records, bus: Bus, settings: Settings
+) -> None:
     await seeded(records)
     await journal(bus, now_us() - 8 * HOUR_US)
+    await judge(records, bus, settings, 11)
     await follow(records, bus)
-    trips, seq = await kept(records)
+    trips, stays, seq = await kept(records)
     async with records.read() as connection:
         book = await load_book(connection)
     assert [(vessel, licence) for vessel, licence, _, _ in trips] == [("mmsi-574000101", book.licences[0].id)]
     here = next(wharf.id for wharf in book.wharves if wharf.name == "Bến Tân Thuận Đông")
-    assert trips[0][2] == here and seq == 11
+    assert trips[0][2] == here and seq == await bus.last_seq(FOUND) == len(trips) + len(stays)
+    assert [kind for _, kind, _, _ in stays][:3] == ["moored", "dredging", "moored"]
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 8, 10])
-async def test_a_follower_killed_at_any_block_repeats_and_loses_nothing(
-    records: Records, bus: Bus, stop_after: int
+@pytest.mark.parametrize("anew", [False, True])
+async def test_an_engine_and_a_follower_killed_at_any_point_repeat_and_lose_nothing(
+    records: Records, bus: Bus, settings: Settings, anew: bool
+) -> None:
+    settings.engine.checkpoint_s = 600  # written once the engine has caught up, and not again
+    await seeded(records)
+    start = now_us() - 8 * HOUR_US
+    for begin, end in ((0, 4), (4, 7), (7, 10), (10, 11)):
+        await journal(bus, start, slice(begin, end))
+        await judge(records, bus, settings, end, killed=True)
+        if anew:
+            settings.state_dir.joinpath("engine.checkpoint").unlink(missing_ok=True)
+    messages = await bus.last_seq(FOUND)
+    for stop_after in (1, 2, 3):
+        await follow(records, bus, stop_after=stop_after)  # as if killed: what was not written is taken again
+    await follow(records, bus)
+    trips, stays, seq = await kept(records)
+    assert len(trips) == 1 and len(stays) >= 3 and seq == messages == len(trips) + len(stays)
+    await follow(records, bus)
+    assert await kept(records) == (trips, stays, seq)
+    async for group in bus.read(FOUND, 0, stop_at_end=True):  # long after a crash the stream knows them no longer
+        for entry in group:
+            await bus.append(entry.subject, entry.payload)
+    await follow(records, bus)
+    assert await kept(records) == (trips, stays, 2 * seq)
+
+
+async def test_a_stream_of_findings_begun_anew_is_read_from_its_beginning(
+    records: Records, bus: Bus, settings: Settings
 ) -> None:
     await seeded(records)
-    await journal(bus, now_us() - 8 * HOUR_US)
-    await follow(records, bus, stop_after=stop_after, flush=False)  # as if killed: what was not written is gone
-    second = await follow(records, bus)
-    trips, seq = await kept(records)
-    assert len(trips) == 1 and seq == second.seq == 11
+    for at in range(3):
+        await bus.append("found.sand", message(replace(STAY, begin=at)))
     await follow(records, bus)
-    assert await kept(records) == (trips, seq)
+    await bus.js.delete_stream(FOUND)
+    await bus.ensure_streams(settings.journal)
+    await bus.append("found.sand", message(replace(STAY, begin=3)))
+    await follow(records, bus)
+    _, stays, seq = await kept(records)
+    assert [begin for _, _, begin, _ in stays] == [0, 1, 2, 3] and seq == 1
 
 
-async def test_a_damaged_state_is_read_anew_from_the_journal(records: Records, bus: Bus) -> None:
-    await seeded(records)
-    await journal(bus, now_us() - 8 * HOUR_US)
+STAY = Stay("mmsi-574000101", StayKind.MOORED, 5, 9, 105.6, 10.45, 1.5, 20, None, 3, "", 12.5, {"speed_kn": 0.1})
+TRIP = Trip("mmsi-574000101", 1, 5, 9, 12, 20, None, 105.6, 10.45, "mmsi-574000102", 300.0, 0.8)
+VIOLATION = Violation(
+    Kind.HOURS, "mmsi-574000101", 10, None, 12, 105.6, 10.4, 1, {"minutes": 3.0}, {"licence": "12/GP"},
+    (Fix(9, 105.6, 10.4, 0.5), Fix(10, 105.6, 10.4, None)),
+)  # fmt: skip
+
+
+def message(one: Stay | Trip | Violation, clock: int = 0) -> bytes:
+    """As the engine appends it."""
+    from msgspec import Raw, msgpack
+
+    finding = finding_of(Found(one, clock, 7, {"near_m": 250.0}))
+    return msgpack.encode([(finding.what, Raw(finding.payload))])
+
+
+@pytest.mark.parametrize("one", [STAY, TRIP, VIOLATION, replace(VIOLATION, end=50)])
+def test_a_finding_is_read_as_it_was_written(one: Stay | Trip | Violation) -> None:
+    [found] = read_found(message(one, 60))
+    assert (found.one, found.clock, found.book_version) == (one, 60, 7)
+    assert found.parameters == ({"near_m": 250.0} if isinstance(one, Violation) else {})
+
+
+async def test_a_message_that_cannot_be_read_is_left_out_and_the_next_is_kept(records: Records, bus: Bus) -> None:
+    for payload in (b"nothing", b"\x91\x92\xa5other\x01", b"\x91\x92\xa4trip\x01", message(TRIP)):
+        with pytest.raises(ValueError) if payload != message(TRIP) else contextlib.nullcontext():
+            read_found(payload)
+        await bus.append("found.sand", payload)
     await follow(records, bus)
-    before, _ = await kept(records)
-    async with records.write() as connection:
-        await connection.execute(sa.update(sand_state).values(state=msgspec.msgpack.encode({"now": 1})))
-    await follow(records, bus)
-    assert (await kept(records))[0] == before
+    trips, _, seq = await kept(records)
+    assert len(trips) == 1 and seq == 4
+
+
+async def test_what_began_and_ended_is_one_violation_judged_by_what_it_was_judged_by(either: Records, bus: Bus) -> None:
+    ended = replace(VIOLATION, end=50)
+    for one in (VIOLATION, ended, VIOLATION):  # the last: told again, out of order
+        await bus.append("found.sand", message(one))
+    await follow(either, bus)
+    async with either.read() as connection:
+        [found] = await violations(connection)
+    assert found.violation == ended
+    assert (found.book_version, found.parameters) == (7, {"near_m": 250.0})
+
+
+async def test_quantities_are_of_the_day_that_is_read_while_old_records_are(records: Records, bus: Bus) -> None:
+    store = open_store(records)
+    follower = Follower(records, store, bus)
+    now = now_us()
+    old = now - 3 * DAY_US
+    for clock, told, pending, behind in (
+        (old, now - MINUTE_US, 0, True),
+        (old, now - HOUR_US, 0, False),  # long ago: the engine has caught up since, and found nothing
+        (now - 2 * MINUTE_US, now, 0, False),
+        (now - 2 * MINUTE_US, now, 5, True),
+    ):
+        await follower.take([Entry(1, "found.sand", message(TRIP, clock), None, told, pending)])
+        assert (follower._event_time() == clock) is behind
+    await store.close()
 
 
 async def test_more_than_the_day_lets_out_raises_one_alarm(records: Records, bus: Bus) -> None:
@@ -174,28 +295,13 @@ async def test_more_than_the_day_lets_out_raises_one_alarm(records: Records, bus
     await follower.look({licence.id})
     await follower.look_again()
     await follower.look_again()
+    assert local_day(0) == "1970-01-01"
     assert set(await book.active()) == {("licence:02-gp-mau", str(Kind.OVER_DAY))}
     async with records.write() as connection:
         await retire_entry(connection, licence, True, by="test", expected=None)
     await follower.look_again()
     assert await book.active() == {}
     await book.close()
-    await store.close()
-
-
-async def test_what_began_and_ended_is_one_violation(records: Records, bus: Bus) -> None:
-    from dataclasses import replace
-
-    from thap.domains.sand.model import Violation
-
-    store = open_store(records)
-    begun = Violation(Kind.HOURS, "v", 10, None, 12, 105.6, 10.4)
-    for one in (begun, replace(begun, end=50)):
-        await store.transact(lambda tx, one=one: write_found(tx, violations=[one], communes={}))  # type: ignore[misc]
-    async with records.read() as connection:
-        found = await violations(connection)
-    assert [one.violation.end for one in found] == [50]
-    assert local_day(0) == "1970-01-01"
     await store.close()
 
 

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import threading
 import time
 import zlib
 from collections import Counter
@@ -112,6 +113,8 @@ class Engine:
         self._door_time = 0
         self._halfway = False
         self._checkpointed = 0.0
+        self._disk = threading.Lock()
+        """One checkpoint is written at a time: the last one may meet another that was under way at the end."""
         self._announced = dict.fromkeys(self.latest, 0)
         self.totals: Counter[str] = Counter()
         self.ready = asyncio.Event()
@@ -185,8 +188,12 @@ class Engine:
             self._judges.dump(),
             self._findings.dump(),
         )
-        await asyncio.to_thread(_write_whole, self._checkpoint_path, msgspec.msgpack.encode(state))
+        await asyncio.to_thread(self._write, msgspec.msgpack.encode(state))
         self._checkpointed = time.monotonic()
+
+    def _write(self, state: bytes) -> None:
+        with self._disk:
+            _write_whole(self._checkpoint_path, state)
 
     # ---- registry and rules
 

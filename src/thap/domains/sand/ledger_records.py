@@ -107,6 +107,8 @@ def write_found(
 ) -> None:
     """Keep what was found, in the caller's transaction; what is known already is brought up to date.
 
+    What is known to have ended stays so: that it began may be told again after it.
+
     Args:
         tx: of a store.
         communes: code of the commune of each place that occurs.
@@ -116,7 +118,7 @@ def write_found(
     rows: list[dict[str, Any]]
     if trips:
         rows = [_trip_row(one, communes.get((one.lon, one.lat), "")) for one in trips]
-        _upsert(tx, sand_trips, ("vessel", "load_begin"), rows)
+        _upsert(tx, sand_trips, ("vessel", "load_begin"), rows, ends="unload_end")
     if stays:
         rows = [_stay_row(one, communes.get((one.lon, one.lat), "")) for one in stays]
         _upsert(tx, sand_stays, ("vessel", "begin"), rows)
@@ -130,15 +132,19 @@ def write_found(
             }
             for one in violations
         ]
-        _upsert(tx, sand_violations, ("kind", "vessel", "begin"), rows)
+        _upsert(tx, sand_violations, ("kind", "vessel", "begin"), rows, ends="end")
 
 
-def _upsert(tx: Transaction, table: sa.Table, unique: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+def _upsert(
+    tx: Transaction, table: sa.Table, unique: Sequence[str], rows: Sequence[dict[str, Any]], ends: str = ""
+) -> None:
     from sqlalchemy.dialects import postgresql, sqlite
 
     make = sqlite.insert if tx.dialect == "sqlite" else postgresql.insert
     statement = make(table)
-    kept = {name: statement.excluded[name] for name in rows[0] if name not in unique}
+    kept: dict[str, Any] = {name: statement.excluded[name] for name in rows[0] if name not in unique}
+    if ends:
+        kept[ends] = sa.func.coalesce(statement.excluded[ends], table.c[ends])
     tx.run(statement.on_conflict_do_update(index_elements=list(unique), set_=kept), rows)
 
 

@@ -174,8 +174,7 @@ sand_state = sa.Table(
     "sand_state",
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("seq", sa.BigInteger, nullable=False),  # of the journal, taken up to here
-    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),  # of the stream of findings, kept up to here
     sa.Column("changed", sa.BigInteger, nullable=False),
 )
 
