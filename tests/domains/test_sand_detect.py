@@ -18,10 +18,11 @@ from thap.detect.detector import Action
 from thap.domains.sand.books import book_of_files
 from thap.domains.sand.detectors import SandWatch
 from thap.domains.sand.files import read_positions
-from thap.domains.sand.model import Book, Kind, StayKind, Trip
+from thap.domains.sand.found import read_found
+from thap.domains.sand.model import Book, Kind, Stay, StayKind, Trip, Violation
 from thap.domains.sand.offline import detect
 from thap.domains.sand.quantity import over_quantity
-from thap.kernel.clock import DAY_US, HOUR_US, SECOND_US, iso
+from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, iso
 from thap.kernel.errors import InputError
 from thap.observe.kinds import PositionBatch
 from thap.observe.registry import MoverInfo, Registry
@@ -158,11 +159,16 @@ def test_the_detector_of_the_live_centre_raises_clears_and_keeps_its_state() -> 
         time,
         np.arange(1, rows + 1),
     )
-    changes = []
+    whole = SandWatch(book(), PARAMETERS)
+    whole.bind(registry)
+    findings = whole.update(batch).findings
+    changes, again = [], []
     watch = SandWatch(book(), PARAMETERS)
     watch.bind(registry)
     for begin in range(0, rows, 17):
-        changes += watch.update(batch.take(np.arange(begin, min(begin + 17, rows)))).changes
+        outcome = watch.update(batch.take(np.arange(begin, min(begin + 17, rows))))
+        changes += outcome.changes
+        again += outcome.findings
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(watch.dump()))
         watch = SandWatch(book(), PARAMETERS)
         watch.bind(registry)
@@ -173,3 +179,12 @@ def test_the_detector_of_the_live_centre_raises_clears_and_keeps_its_state() -> 
     ]
     assert changes[0].evidence["licence"] == "12/GP-UBND" and changes[0].evidence["distance_m"] > 150
     assert watch.tick(int(time[-1]) + DAY_US).changes == []
+    assert again == findings  # to the byte: what is found again is known by its content
+    assert [one.what for one in findings].count("violation") == 2
+    found = [read_found(msgspec.msgpack.encode([(one.what, msgspec.Raw(one.payload))]))[0] for one in findings]
+    end, clock = next(
+        (one.one.end, one.clock) for one in found if isinstance(one.one, Stay) and one.one.kind is StayKind.DREDGING
+    )
+    assert end <= clock < end + 30 * MINUTE_US and clock % MINUTE_US == 0
+    violation = next(one for one in found if isinstance(one.one, Violation))
+    assert violation.parameters == PARAMETERS and violation.book_version == book().version
