@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from msgspec import Raw, msgpack
 
 from thap.detect.engine import Engine
 from thap.detect.rules import Rule
@@ -190,6 +191,27 @@ async def test_an_engine_and_a_follower_killed_at_any_point_repeat_and_lose_noth
     assert await kept(records) == (trips, stays, 2 * seq)
 
 
+async def test_a_state_of_another_version_is_judged_anew_from_the_journal(
+    records: Records, bus: Bus, settings: Settings
+) -> None:
+    await seeded(records)
+    await journal(bus, now_us() - 8 * HOUR_US)
+    await judge(records, bus, settings, 11)
+    await follow(records, bus)
+    before = await kept(records)
+    path = settings.state_dir / "engine.checkpoint"
+    state = msgpack.decode(path.read_bytes())
+    judges = msgpack.decode(state[2])
+    assert judges["detectors"]["sand.watch"]["behaviour"].pop("layout") == 2
+    state[2] = msgpack.encode(judges)
+    path.write_bytes(msgpack.encode(state))
+    await bus.js.delete_stream(FOUND)
+    await bus.ensure_streams(settings.journal)
+    await judge(records, bus, settings, 11)
+    await follow(records, bus)
+    assert await kept(records) == before
+
+
 async def test_a_stream_of_findings_begun_anew_is_read_from_its_beginning(
     records: Records, bus: Bus, settings: Settings
 ) -> None:
@@ -215,8 +237,6 @@ VIOLATION = Violation(
 
 def message(one: Stay | Trip | Violation, clock: int = 0) -> bytes:
     """As the engine appends it."""
-    from msgspec import Raw, msgpack
-
     finding = finding_of(Found(one, clock, 7, {"near_m": 250.0}))
     return msgpack.encode([(finding.what, Raw(finding.payload))])
 

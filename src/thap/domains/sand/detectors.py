@@ -212,6 +212,6 @@ class SandWatch(Detector):
         """Take what `dump` gave, after `bind`."""
         if not state or self._behaviour is None:
             return
-        self._received = state["received"]
         self._behaviour.load(state["behaviour"])
+        self._received = state["received"]
         self._slots[self._slots >= 0] = -1  # asked again: slots are those of the state now
