@@ -2,12 +2,13 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
 import { pwa } from './pwa.ts';
+import { titles } from './titles.ts';
 
 /** `npm run dev` serves the console before a centre that runs elsewhere: THAP_URL. */
 const centre = process.env.THAP_URL ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
-  plugins: [svelte(), pwa()],
+  plugins: [svelte(), titles(), pwa()],
   resolve: { alias: { $lib: '/src/lib' } },
   build: {
     outDir: '../src/thap/web/console/dist',

@@ -101,3 +101,58 @@ def test_screens_say_nothing_of_their_own() -> None:
             if not allowed.match(words.strip()):
                 said.append(f"{file.relative_to(CONSOLE)}: {words.strip()[:60]}")
     assert "\n".join(said) == ""
+
+
+_IMPORT = re.compile(r"(?:from|import\()\s*'((?:\$lib|\.{1,2})/[^']+)'")
+_NAMESPACE = re.compile(r"['`]([a-z-]+):[\w.$]")
+_COMMENT = re.compile(r"/\*.*?\*/|^\s*//.*?$|<!--.*?-->", re.DOTALL | re.MULTILINE)
+
+
+def _imported(file: Path) -> list[Path]:
+    """Files of the console that a file imports, at once or later."""
+    found = []
+    for name in _IMPORT.findall(file.read_text("utf-8")):
+        base = CONSOLE / "lib" / name[5:] if name.startswith("$lib/") else (file.parent / name).resolve()
+        found += [one for one in (base, base.with_name(base.name + ".ts")) if one.is_file()]
+    return found
+
+
+def _asked(start: list[Path]) -> dict[str, str]:
+    """Namespaces of the messages that these files, and what they import, ask for, each with a file that does."""
+    seen: set[Path] = {CONSOLE / "lib" / "router.ts"}
+    waiting, asked, read = list(start), {}, set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        text = _COMMENT.sub("", file.read_text("utf-8"))
+        asked.update({name: file.name for name in _NAMESPACE.findall(text) if name in NAMESPACES})
+        read |= set(re.findall(r"needWords\('([\w-]+)'\)", text))
+        waiting += _imported(file)
+    return {name: file for name, file in asked.items() if name not in read}
+
+
+def _named(text: str, pattern: str) -> set[str]:
+    found = re.search(pattern + r"\[(.*?)\]", text)
+    return set(re.findall(r"'([\w-]+)'", found[1])) if found else set()
+
+
+def _always() -> set[str]:
+    found = _named((CONSOLE / "lib" / "i18n.svelte.ts").read_text("utf-8"), "const ALWAYS = ")
+    assert "common" in found
+    return found
+
+
+@pytest.mark.parametrize("screen", sorted(file.parent.name for file in (CONSOLE / "screens").glob("*/screen.ts")))
+def test_what_a_screen_says_is_read_with_it_and_nothing_else(screen: str) -> None:
+    folder = CONSOLE / "screens" / screen
+    more = _named((folder / "screen.ts").read_text("utf-8"), "messages: ")
+    asked = _asked(list(folder.glob("*.svelte")))
+    others = {name: file for name, file in asked.items() if name not in {screen, *_always()}}
+    assert others.keys() == more, others
+
+
+def test_what_stands_around_the_screens_says_nothing_that_is_read_with_one() -> None:
+    around = [CONSOLE / "App.svelte", *(CONSOLE / "shell").iterdir(), *(CONSOLE / "screens").glob("*/always.ts")]
+    assert _asked(around).keys() <= _always()

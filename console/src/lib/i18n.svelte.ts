@@ -2,7 +2,8 @@
  * Words of the screens: Vietnamese first, English second, from `src/messages/<language>/<namespace>.json`.
  *
  * A namespace is one screen; `common` is the shell's. `t('incidents:title')` reads a key of it, `t('close')` one of
- * `common`. `{name}` in a message is filled from the second argument; a plural is `key_one` and `key_other`, chosen by
+ * `common`. What every screen may show is read at the start (ALWAYS), with the titles of all screens; the rest is read
+ * with the screen that shows it (`needWords`). `{name}` in a message is filled from the second argument; a plural is `key_one` and `key_other`, chosen by
  * `count`.
  */
 import i18next, { type i18n } from 'i18next';
@@ -13,15 +14,31 @@ const files = import.meta.glob<Record<string, unknown>>('../messages/*/*.json', 
 const engine: i18n = i18next.createInstance();
 const state = $state({ language: 'vi' as Language, version: 0 });
 
+/** Namespaces of parts that stand on any screen. */
+const ALWAYS = ['common', 'watch', 'incidents', 'map', 'history'];
+/** What is shown, or was: all of it is read in another language that is spoken. */
+const wanted = new Set(ALWAYS);
+const titles = { vi: () => import('virtual:titles/vi'), en: () => import('virtual:titles/en') };
+/** What has been read, `vi/rules`. */
+const there = new Set<string>();
+
 async function read(language: Language): Promise<void> {
-  if (engine.isInitialized && engine.hasResourceBundle(language, 'common')) return;
-  const wanted = Object.entries(files).filter(([path]) => path.includes(`/${language}/`));
+  const some = ['titles', ...wanted].filter((namespace) => !there.has(`${language}/${namespace}`));
+  if (!some.length) return;
   await Promise.all(
-    wanted.map(async ([path, load]) => {
-      const namespace = path.slice(path.lastIndexOf('/') + 1, -'.json'.length);
-      engine.addResourceBundle(language, namespace, await load());
+    some.map(async (namespace) => {
+      const found = namespace === 'titles' ? (await titles[language]()).default : { [namespace]: await files[`../messages/${language}/${namespace}.json`]!() };
+      for (const [name, words] of Object.entries(found)) engine.addResourceBundle(language, name, words, true, true);
+      there.add(`${language}/${namespace}`);
     }),
   );
+  forget();
+}
+
+/** Read the messages of namespaces; to be awaited before what shows them is drawn. */
+export async function needWords(...namespaces: string[]): Promise<void> {
+  for (const namespace of namespaces) if (`../messages/vi/${namespace}.json` in files) wanted.add(namespace);
+  await read(state.language);
 }
 
 /** Read the messages of the language last chosen; to be awaited before anything is drawn. */
@@ -36,9 +53,8 @@ export async function startLanguage(): Promise<void> {
     interpolation: { prefix: '{', suffix: '}', escapeValue: false },
     returnNull: false,
   });
-  await read(language);
-  forget();
   state.language = language;
+  await read(language);
 }
 
 /** Speak another language from now on; every text on the screen changes. */

@@ -21,6 +21,8 @@ export interface Screen {
   /** The action it takes (`thap.kernel.policy.ACTIONS`); '' for everybody. Without it the screen is not offered. */
   can: string;
   routes: Record<`/${string}`, LazyRouteComponent>;
+  /** Namespaces of messages it shows besides its own, of parts that it shares with other screens. */
+  messages?: string[];
   /** Reached from elsewhere only. */
   hidden?: boolean;
   /** Offered on the phone's bar. */

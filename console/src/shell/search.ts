@@ -48,7 +48,7 @@ async function findIncidents(text: string, signal: AbortSignal): Promise<Hit[]> 
 async function findNamed(text: string, signal: AbortSignal): Promise<Hit[]> {
   if (!session.can('thing.read')) return [];
   const found = (await (await send('GET', '/api/v1/search', { query: { q: text, limit: MOST }, signal })).json()) as { items: Hit[] };
-  return found.items.map((hit) => ({ ...hit, note: hit.kind === 'place' ? (hit.note && t('search.former', { name: hit.note })) : tOr(`kind.${hit.note}`, tOr(`things:kind.${hit.note}`, hit.note)) }));
+  return found.items.map((hit) => ({ ...hit, note: hit.kind === 'place' ? (hit.note && t('search.former', { name: hit.note })) : tOr(`kind.${hit.note}`, hit.note) }));
 }
 
 /** Incidents first: a number is meant as one. */

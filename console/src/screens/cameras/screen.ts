@@ -8,6 +8,7 @@ export default screen({
   order: 35,
   icon: Cctv,
   can: 'camera.view',
+  messages: ['things'],
   routes: {
     '/cameras': () => import('./Cameras.svelte'),
     '/cameras/forecast': () => import('./Forecast.svelte'),

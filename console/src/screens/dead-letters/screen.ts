@@ -8,5 +8,6 @@ export default screen({
   order: 50,
   icon: MailX,
   can: 'system.read',
+  messages: ['tokens'],
   routes: { '/dead-letters': () => import('./DeadLetters.svelte') },
 });

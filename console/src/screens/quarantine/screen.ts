@@ -8,5 +8,6 @@ export default screen({
   order: 40,
   icon: Hourglass,
   can: 'quarantine.act',
+  messages: ['tokens'],
   routes: { '/quarantine': () => import('./Quarantine.svelte') },
 });

@@ -8,6 +8,7 @@ export default screen({
   order: 30,
   icon: Wheat,
   can: 'register.read',
+  messages: ['tasks'],
   routes: {
     '/rice': () => import('./Rice.svelte'),
     '/rice/survey': () => import('./SurveyForm.svelte'),

@@ -67,7 +67,7 @@ export interface Listing<T> {
   next: string | null;
 }
 
-export const kindName = (kind: string): string => (kind ? tOr(`things:kind.${kind}`, kind) : '');
+export const kindName = (kind: string): string => (kind ? tOr(`kind.${kind}`, kind) : '');
 export const domainName = (domain: string): string => (domain ? tOr(`domain.${domain}`, domain) : '');
 export const propertyName = (stream: { property: string; name: string }): string => tOr(`things:property.${stream.property}`, stream.property || stream.name);
 export const byName = (a: string, b: string): number => fold(a).localeCompare(fold(b));

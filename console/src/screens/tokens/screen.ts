@@ -8,5 +8,6 @@ export default screen({
   order: 30,
   icon: KeyRound,
   can: 'token.write',
+  messages: ['people'],
   routes: { '/tokens': () => import('./Tokens.svelte') },
 });
