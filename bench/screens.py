@@ -48,6 +48,11 @@ def _corner_table(page: Page) -> None:
     page.locator("img").wait_for()
 
 
+def _new_camera(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("Thêm camera|Add a camera")).first.click()
+    page.get_by_role("dialog").wait_for()
+
+
 def _week_of_surveys(page: Page) -> None:
     """Back, at most four weeks, to one of which there are surveys."""
     for _ in range(4):
@@ -73,6 +78,8 @@ def screens_of(api: httpx.Client) -> list[Shot]:
         Shot("things", "/things"),
         Shot("cameras", "/cameras"),
         Shot("camera-wall", "/cameras/wall", lambda page: page.wait_for_timeout(4000)),
+        Shot("camera-new", "/cameras", _new_camera),
+        Shot("traffic-forecast", "/cameras/forecast"),
         Shot("replay", "/replay"),
         Shot("tasks", "/tasks"),
         Shot("incidents", "/incidents"),

@@ -1,6 +1,7 @@
 """Make the pictures in docs/images: every screen, in both languages, at desk, wall and phone size.
 
     .venv/bin/python docs/make_screenshots.py [--data DIR] [--only NAME…] [--sizes desk,wall,phone]
+                                        [--theme dark|light] [--to DIR]
 
 Without `--data` it starts a demo province of its own and stops it afterwards. It waits until some alarms are open, at
 most ten minutes. Pictures have 256 colours, which is enough for screens and a quarter of the size.
@@ -46,10 +47,12 @@ def _keep(picture: bytes, target: Path) -> None:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
-def photograph(browser: Browser, run: RunFile, wanted: list[Shot], sizes: list[str]) -> list[str]:
+def photograph(
+    browser: Browser, run: RunFile, wanted: list[Shot], sizes: list[str], *, languages: list[str], theme: str, to: Path
+) -> list[str]:
     """Take them; gives what went wrong on the pages."""
     faults: list[str] = []
-    for language in LANGUAGES:
+    for language in languages:
         for size in sizes:
             width, height = SIZES[size]
             for signed_in in (True, False):
@@ -57,7 +60,7 @@ def photograph(browser: Browser, run: RunFile, wanted: list[Shot], sizes: list[s
                 page = context.new_page()
                 page.on("pageerror", lambda error: faults.append(str(error)))
                 page.add_init_script(
-                    f"localStorage.setItem('thap-theme', 'dark');localStorage.setItem('thap-language', '{language}');"
+                    f"localStorage.setItem('thap-theme', '{theme}');localStorage.setItem('thap-language', '{language}');"
                     "localStorage.setItem('thap-sound', 'false')"
                 )
                 if signed_in:
@@ -69,7 +72,7 @@ def photograph(browser: Browser, run: RunFile, wanted: list[Shot], sizes: list[s
                         bring_up(page, run.http, shot, language)
                     except Error as error:
                         faults.append(f"{shot.name}: {str(error).splitlines()[0]}")
-                    _keep(page.screenshot(), IMAGES / f"{shot.name}-{size}-{language}.png")
+                    _keep(page.screenshot(), to / f"{shot.name}-{size}-{language}.png")
                     sys.stdout.write(f"\r{language} {size:<6} {shot.name:<20}")
                     sys.stdout.flush()
                 context.close()
@@ -83,11 +86,14 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of a centre that runs; else one is started")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--sizes", default="desk,wall,phone")
+    parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    parser.add_argument("--to", type=Path, default=IMAGES, help="folder of the pictures; docs/images if not given")
     given = parser.parse_args()
     program = shutil.which("chromium")
     if program is None:
         raise SystemExit("chromium is not installed: sh tests/e2e/need-chromium.sh")
-    IMAGES.mkdir(exist_ok=True)
+    given.to.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if given.data:
             run = read_run_file(load_settings(given.data))
@@ -101,7 +107,15 @@ def main() -> int:
             wanted = [one for one in screens_of(api) if not given.only or one.name in given.only]
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        faults = photograph(browser, run, wanted, given.sizes.split(","))
+        faults = photograph(
+            browser,
+            run,
+            wanted,
+            given.sizes.split(","),
+            languages=given.languages.split(","),
+            theme=given.theme,
+            to=given.to,
+        )
         browser.close()
     for fault in faults:
         sys.stderr.write(f"{fault}\n")

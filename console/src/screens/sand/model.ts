@@ -46,7 +46,7 @@ export const geometryOf = (entry: Entry): GeoJSON.Geometry => (entry.body as unk
 export const text = (entry: Entry, name: string): string => String((entry.body as Record<string, unknown>)[name] ?? '');
 export const amount = (value: number | null | undefined): string => (value === null || value === undefined ? '–' : `${number(value, 0)} m³`);
 export const band = (one: Amount): string => `${number(one.low_m3, 0)}–${number(one.high_m3, 0)}`;
-export const kindName = (kind: string): string => tOr(`sand:kind.${kind.replace('sand.', '')}`, kind);
+export const kindName = (kind: string): string => tOr(`condition.${kind}`, kind);
 
 /** 31/12/2026 of 2026-12-31; a month as 12/2026. */
 export function dayName(day: string | null | undefined): string {
