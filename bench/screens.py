@@ -45,7 +45,7 @@ _TABLE = """Kinh tuyến trục 105°00′, múi chiếu 3°
 def _corner_table(page: Page) -> None:
     page.locator("textarea").fill(_TABLE)
     page.locator("form button.primary").click()
-    page.locator("img").wait_for()
+    page.locator("main img").wait_for()
 
 
 def _new_camera(page: Page) -> None:

@@ -60,7 +60,8 @@ def photograph(
                 page = context.new_page()
                 page.on("pageerror", lambda error: faults.append(str(error)))
                 page.add_init_script(
-                    f"localStorage.setItem('thap-theme', '{theme}');localStorage.setItem('thap-language', '{language}');"
+                    f"localStorage.setItem('thap-theme', '{theme}');"
+                    f"localStorage.setItem('thap-language', '{language}');"
                     "localStorage.setItem('thap-sound', 'false')"
                 )
                 if signed_in:

@@ -1,7 +1,7 @@
 /** The drawing of a history chart with uPlot: bands from smallest to largest, limits as lines, marks. Lazy: imported by Chart only. */
 import uPlot from 'uplot';
 
-import { absolute, clock, clockSeconds, DAY, day, HOUR, MINUTE, number, ZONE } from '../format';
+import { absolute, clock, clockSeconds, DAY, day, HOUR, MINUTE, number, unitOf, ZONE } from '../format';
 
 /** Something that happened, drawn on the chart. */
 export interface Mark {
@@ -122,7 +122,7 @@ export function optionsFor(wanted: Wanted): uPlot.Options {
           size: 58,
           grid: index ? { show: false } : grid,
           values: (_plot, splits) => splits.map((one) => number(one, 3)),
-          label: unit && unit !== '1' ? unit : undefined,
+          label: unit && unit !== '1' ? unitOf(unit) : undefined,
           labelSize: 18,
           labelFont: axis.font,
         }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { freeName, hasPicture, whole } from './model';
+import { freeName, hasPicture, whole, type SceneDocument } from './model';
 
 describe('a scene', () => {
   it('is whole whatever its document leaves out', () => {
@@ -22,4 +22,11 @@ describe('a camera', () => {
     expect(hasPicture({ state: null })).toBe(false);
     expect(hasPicture({ state: { last: 1 } as never })).toBe(true);
   });
+});
+
+it('a scene is shown with what its document leaves out', () => {
+  const { lines, zones, ground } = whole({ lines: [{ name: 'a', start: [0, 0], end: [1, 1] }], zones: [{ name: 'b', points: [[0, 0], [1, 0], [1, 1]] }] } as unknown as Partial<SceneDocument>);
+  expect(lines).toEqual([{ name: 'a', start: [0, 0], end: [1, 1], classes: [], names: {}, capacity_pcu_h: 0 }]);
+  expect(zones[0]).toMatchObject({ uses: ['carriageway'], classes: [], hours: [], heading: null, limit: 0 });
+  expect(ground).toBeNull();
 });

@@ -147,7 +147,12 @@ export function fares(camera: Camera): { text: string; look: '' | 'good' | 'warn
 
 /** A scene with everything a document may leave out. */
 export function whole(scene: Partial<SceneDocument> | undefined): SceneDocument {
-  return { lines: structuredClone(scene?.lines ?? []), zones: structuredClone(scene?.zones ?? []), ground: structuredClone(scene?.ground ?? null) };
+  const { lines = [], zones = [], ground = null } = structuredClone(scene ?? {});
+  return {
+    lines: lines.map((line) => ({ ...line, classes: line.classes ?? [], names: line.names ?? {}, capacity_pcu_h: line.capacity_pcu_h ?? 0 })),
+    zones: zones.map((zone) => ({ ...zone, uses: zone.uses ?? ['carriageway'], classes: zone.classes ?? [], hours: zone.hours ?? [], heading: zone.heading ?? null, limit: zone.limit ?? 0 })),
+    ground,
+  };
 }
 
 /** A name that no other has yet. */

@@ -4,7 +4,7 @@ import { screen } from '$lib/screen';
 
 export default screen({
   id: 'sand',
-  group: 'work',
+  group: 'domain',
   order: 70,
   icon: Shovel,
   can: 'register.read',

@@ -4,7 +4,7 @@ import { screen } from '$lib/screen';
 
 export default screen({
   id: 'water',
-  group: 'watch',
+  group: 'domain',
   order: 50,
   icon: Waves,
   can: 'thing.read',
