@@ -38,7 +38,7 @@ async function read(language: Language): Promise<void> {
 /** Read the messages of namespaces; to be awaited before what shows them is drawn. */
 export async function needWords(...namespaces: string[]): Promise<void> {
   for (const namespace of namespaces) if (`../messages/vi/${namespace}.json` in files) wanted.add(namespace);
-  await read(state.language);
+  for (let spoken: Language | null = null; spoken !== state.language; ) await read((spoken = state.language)); // it may change meanwhile
 }
 
 /** Read the messages of the language last chosen; to be awaited before anything is drawn. */

@@ -29,6 +29,23 @@ def test_the_language_and_the_colours_are_changed_and_kept(desk: Any) -> None:
     bars_nobody(page)
 
 
+def test_a_screen_speaks_the_language_whenever_it_is_read(desk: Any) -> None:
+    """Words come with the screen: those of one that is shown, of one shown before, and of one never shown yet."""
+    page = desk.open("/sand")
+    nav, shown = page.locator("nav.rail"), page.locator("#content")
+    expect(shown.get_by_role("heading", level=1)).to_have_text("Cát sông")
+    page.locator("#language").click()
+    expect(shown.get_by_role("heading", level=1)).to_have_text("River sand")
+    nav.get_by_role("link", name="Rice and pests").click()
+    expect(shown.get_by_role("heading", level=1)).to_have_text("Rice and pests")
+    expect(shown.get_by_role("link", name="Field survey")).to_be_visible()
+    page.locator("#language").click()
+    page.go_back()
+    expect(shown.get_by_role("heading", level=1)).to_have_text("Cát sông")
+    expect(shown).not_to_contain_text("sand:")
+    bars_nobody(page)
+
+
 def test_the_question_mark_lists_the_keys(desk: Any) -> None:
     page = desk.open()
     page.keyboard.press("Shift+?")

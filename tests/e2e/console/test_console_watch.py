@@ -71,6 +71,19 @@ def test_an_alarm_appears_live_is_acknowledged_and_goes(desk: Any) -> None:
     expect(item).to_have_count(0)
 
 
+def test_the_details_of_an_alarm_tell_its_rule_and_its_evidence_in_words(desk: Any) -> None:
+    page = desk.open("/?q=truc-")
+    desk.say(truc_1=3.5)
+    line(page, "truc-1/level").click()
+    details = page.locator("section.panel").filter(has=page.get_by_role("heading", name="Chi tiết"))
+    expect(details.get_by_role("link", name="Luật báo động")).to_have_attribute("href", "/rules/test.high_water")
+    expect(details).to_contain_text("3,5 m")
+    details.get_by_text("Chứng cứ").click()
+    expect(details).to_contain_text(re.compile(r"Ngưỡng trên\s*2 m"))
+    expect(details).to_contain_text(re.compile(r"Cách phát hiện\s*ngưỡng"))
+    desk.say(truc_1=1.0)
+
+
 def test_keys_select_shelve_comment_and_filter(desk: Any, until: Until) -> None:
     page = desk.open("/?q=truc-")
     desk.say(truc_2=4.0, truc_3=5.0)
