@@ -210,6 +210,7 @@ def test_the_gateway_killed_and_restarted_leaves_the_page_right(desk: Any, until
     page = desk.open("/?q=truc-")
     desk.say(truc_2=4.0)
     expect(line(page, "truc-2/level")).to_be_visible()
+    expect(page.get_by_role("toolbar", name="Công cụ bản đồ")).to_be_visible()  # all of the page has come
     roles = desk.api.get("/api/v1/system").json()["roles"]
     os.kill(int(next(found["pid"] for found in roles if found["role"] == "gateway")), signal.SIGKILL)
     expect(page.locator("#link")).to_have_text("mất kết nối", timeout=15_000)
