@@ -333,7 +333,7 @@ class RiseRowByRow(RiseAboveTide):
     ("quick", "slow"),
     [(StuckValue, StuckRowByRow), (SensorDrift, DriftRowByRow), (RiseAboveTide, RiseRowByRow)],
 )
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_arrays_leave_out_changes_nothing(quick: type[Watcher], slow: type[Watcher], data: st.DataObject) -> None:
     """Taken by arrays or row by row: the same changes, and the same is kept."""

@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +20,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import thap.web.api
@@ -42,6 +44,10 @@ DOOR_PATHS = ("/api/v1/observations", "/api/v1/positions", "/api/v1/trackers/")
 PAGES = ("thap.web.feeds", "thap.web.links", "thap.web.reports_page")
 """Modules with routes outside `/api`, for people who need no account."""
 
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": errors.ErrorAnswer, "description": "What was wrong, and what to do."},
+    "503": {"model": errors.ErrorAnswer, "description": "A part of the centre is not up."},
+}
 _CSP = "Content-Security-Policy"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECURITY = {
@@ -136,6 +142,16 @@ def _routers() -> list[APIRouter]:
     return found
 
 
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """All routes of the programming interface. They know no centre, so the applications of a process share them, and
+    what FastAPI works out about a route at its first request is worked out once."""
+    whole = APIRouter(responses=_RESPONSES)
+    for router in (*_routers(), signin.router):
+        whole.include_router(router)
+    return tuple(whole.routes)
+
+
 def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
     """The application of one gateway process.
 
@@ -167,10 +183,7 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
         description="The programming interface of an operations centre. Send `Authorization: Bearer TOKEN`; "
         "`thap tokens create` makes tokens. Times are whole microseconds since 1970 UTC unless a field "
         'says otherwise. Every error has the shape `{"error": {code, message, where, hint}}`.',
-        responses={
-            "4XX": {"model": errors.ErrorAnswer, "description": "What was wrong, and what to do."},
-            "503": {"model": errors.ErrorAnswer, "description": "A part of the centre is not up."},
-        },
+        responses=_RESPONSES,
     )
     app.doors = doors
     app.state.centre = centre
@@ -178,8 +191,6 @@ def create_app(centre: Centre, *, doors: AsgiApp | None = None) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
     app.add_middleware(_Envelope, requests=requests, tiles=tile_origin(centre.settings))
     errors.install(app)
-    for router in _routers():
-        app.include_router(router)
-    app.include_router(signin.router)
+    app.router.routes.extend(_routes())
     console.mount(app)
     return app
