@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -105,9 +104,7 @@ async def test_reading_keeps_nobody_waiting_and_what_is_missed_or_fails_is_count
     reader = PlateReader(settings, records, store, reads_late)
     frame = Picture(now_us(), np.zeros((40, 60, 3), np.uint8))
     crossings = [Crossing(now_us(), "line", "right", "car", one, None, (0.1, 0.1, 0.9, 0.9)) for one in range(40)]
-    begun = time.monotonic()
-    reader(camera, frame, crossings)
-    assert time.monotonic() - begun < 1
+    reader(camera, frame, crossings)  # returns though nothing can be read before `free`
     assert reader.missed == 40 - 32
     free.set()
     async with asyncio.timeout(10):

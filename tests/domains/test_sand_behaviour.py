@@ -14,6 +14,7 @@ from sand_tracks import BARGE, DREDGER, LAT, LON, MIDNIGHT, STRANGER, Track, boo
 
 from thap.domains.sand.model import Licence, StayKind
 from thap.domains.sand.room import grown, kept, restored
+from thap.domains.sand.tracks import Tracks
 from thap.kernel.clock import DAY_US, MINUTE_US
 
 
@@ -303,3 +304,18 @@ def test_the_state_of_a_vessel_has_one_size() -> None:
     behaviour.update(rows_of(behaviour, [Track(DREDGER, 6).work(200, 0, 0)]))
     assert (len(str(behaviour.dump()["arrays"].keys())), sum(x.nbytes for x in behaviour.tracks.a.values())) == early
     assert LON > 0 < LAT
+
+
+def test_more_positions_in_a_minute_than_are_counted_do_not_move_a_vessel() -> None:
+    tracks = Tracks(60.0, 200.0, 3)
+    tracks.grow(1)
+    slot, lon, lat, sog = np.zeros(1, np.intp), np.array([105.6]), np.array([10.4]), np.array([0.5])
+    tracks.push(slot, np.array([MIDNIGHT]), lon, lat, sog)
+    for name in ("sum_n", "sum_t", "sum_lon", "sum_lat", "sum_sog", "sog_n"):
+        tracks.a[name][0] *= 64_999  # as if so many had come
+    for number in range(1, 100):
+        tracks.push(slot, np.array([MIDNIGHT + number * 1000]), lon, lat, sog)
+    tracks.push(slot, np.array([MIDNIGHT + MINUTE_US]), lon, lat, sog)
+    window = tracks.window(slot)
+    assert (window.lon[0, 0], window.lat[0, 0]) == pytest.approx((105.6, 10.4), abs=1e-6)
+    assert window.sog[0, 0] == pytest.approx(0.5, abs=1e-2) and window.rows[0, 0] > 64_000

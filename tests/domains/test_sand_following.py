@@ -30,7 +30,7 @@ from thap.kernel.errors import ConflictError
 from thap.kernel.grid import Locator
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
-from thap.kernel.store import open_store
+from thap.kernel.store import SqliteStore, open_store
 from thap.kernel.units import communes
 from thap.observe.kinds import Kind as RecordKind
 from thap.observe.kinds import encode_block
@@ -322,6 +322,32 @@ async def test_more_than_the_day_lets_out_raises_one_alarm(records: Records, bus
     await follower.look_again()
     assert await book.active() == {}
     await book.close()
+    await store.close()
+
+
+async def test_what_was_under_way_where_the_journal_begins_is_what_it_overlaps(records: Records) -> None:
+    """Judged anew from the middle it seems to begin later: it is no second load, and no second violation."""
+    store = open_store(records)
+    load = Trip("v", None, 100, 200, 300, None, None, 105.2, 10.7)
+    act = Violation(Kind.HOURS, "v", 100, 200, 120, 105.6, 10.4, numbers={"minutes": 9.0})
+    later = Violation(Kind.HOURS, "v", 250, None, 260, 105.6, 10.4)
+    told = [
+        ([load], [act]),
+        (
+            [replace(load, load_begin=150, unload_end=400)],
+            [replace(act, begin=140, end=None, numbers={"minutes": 1.0})],
+        ),
+        ([replace(load, load_begin=500, load_end=600)], [later]),
+    ]
+    for trips, found in told * 3:
+        await store.transact(lambda tx, t=trips, v=found: write_found(tx, trips=t, violations=v, communes={}))  # type: ignore[misc]
+    async with records.read() as connection:
+        rows = await connection.execute(sa.select(sand_trips).order_by(sand_trips.c.load_begin))
+        assert [(row.load_begin, row.load_end, row.unload_end) for row in rows] == [(100, 200, 400), (500, 600, None)]
+        kept = [one.violation for one in await violations(connection)]
+    assert [(one.begin, one.end, one.numbers) for one in kept] == [(250, None, {}), (100, 200, {"minutes": 9.0})]
+    assert isinstance(store, SqliteStore) and store._transaction is not None
+    assert len(store._transaction._compiled) <= 4  # and no more, however often it is written
     await store.close()
 
 

@@ -3,8 +3,8 @@
  *
  * A namespace is one screen; `common` is the shell's. `t('incidents:title')` reads a key of it, `t('close')` one of
  * `common`. What every screen may show is read at the start (ALWAYS), with the titles of all screens; the rest is read
- * with the screen that shows it (`needWords`). `{name}` in a message is filled from the second argument; a plural is `key_one` and `key_other`, chosen by
- * `count`.
+ * with the screen that shows it (`needWords`). `{name}` in a message is filled from the second argument; a plural is
+ * `key_one` and `key_other`, chosen by `count`.
  */
 import i18next, { type i18n } from 'i18next';
 
@@ -22,9 +22,14 @@ const titles = { vi: () => import('virtual:titles/vi'), en: () => import('virtua
 /** What has been read, `vi/rules`. */
 const there = new Set<string>();
 
+const missing = (language: Language): string[] => ['titles', ...wanted].filter((namespace) => !there.has(`${language}/${namespace}`));
+
+/** Read what is wanted in a language, and what is wanted meanwhile by a screen that loads. */
 async function read(language: Language): Promise<void> {
-  const some = ['titles', ...wanted].filter((namespace) => !there.has(`${language}/${namespace}`));
-  if (!some.length) return;
+  for (let some = missing(language); some.length; some = missing(language)) await fetchWords(language, some);
+}
+
+async function fetchWords(language: Language, some: readonly string[]): Promise<void> {
   await Promise.all(
     some.map(async (namespace) => {
       const found = namespace === 'titles' ? (await titles[language]()).default : { [namespace]: await files[`../messages/${language}/${namespace}.json`]!() };
@@ -61,6 +66,7 @@ export async function startLanguage(): Promise<void> {
 export async function speak(language: Language): Promise<void> {
   await read(language);
   await engine.changeLanguage(language);
+  await read(language); // a screen may have begun to load while the language changed
   forget();
   document.documentElement.lang = language;
   try {

@@ -48,6 +48,8 @@ from thap.observe.registry import DatastreamInfo, MoverInfo, Registry, load_regi
 __all__ = ["Engine", "Sink"]
 
 _log = structlog.get_logger(__name__)
+_GATHER_S = 0.004
+"""At the end of the journal, so long for more blocks to come: judging costs by the batch as well as by the row."""
 _LONG_S = 0.5
 """Judging stands still while the registry is taken up: more than this is told."""
 Batch = ObservationBatch | PositionBatch
@@ -236,8 +238,12 @@ class Engine:
                 self._registry_stale |= int(batch.mover.max()) > self._registry.max_mover
         if self._registry_stale or self._rules_changed.is_set():
             began = time.monotonic()
-            await self._take_registry()
-            await self._take_rules()
+            try:
+                await self._take_registry()
+                await self._take_rules()
+            except BaseException:
+                self._registry_stale = True  # neither is taken up before both are
+                raise
             if (took := time.monotonic() - began) > _LONG_S:
                 _log.warning("taking up registry and rules held up judging", seconds=round(took, 2))
 
@@ -252,6 +258,8 @@ class Engine:
             if not self._behind() and not self.ready.is_set():
                 self.ready.set()
                 self._checkpointed = 0.0  # the catching up need not be done again
+            if not entries[-1].pending:
+                await asyncio.sleep(_GATHER_S)
 
     def _behind(self) -> int:
         """How many blocks of the journal are still to be judged."""

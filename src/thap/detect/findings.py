@@ -102,6 +102,8 @@ class Outbox:
             try:
                 await self._append(group)
                 self.sent += len(group)
+                fell = self._first - (end - len(group))
+                self.lost -= min(fell, len(group))  # what fell out while it was on its way is not lost
             except InputError as error:
                 _log.error("a finding is too large to be kept", domain=group[0].domain, reason=str(error))
                 self.lost += len(group)

@@ -185,7 +185,12 @@ class Bus:
             except NotFoundError:
                 await self.js.add_stream(config)
 
-        await asyncio.gather(*(ensure(config) for config in wanted))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for config in wanted:
+                    group.create_task(ensure(config))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def close_inbox(self, settings: JournalSettings, *, closed: bool) -> None:
         """Let the MQTT inbox refuse messages, which are then not acknowledged, or take them again.

@@ -76,6 +76,10 @@ def open_store(records: Records) -> Store:
     return SqliteStore(records) if records.is_sqlite else PostgresStore(records)
 
 
+_STATEMENTS = 1000
+"""Compiled statements that are kept."""
+
+
 class _SqliteTransaction:
     dialect: Dialect = "sqlite"
     _dialect = SQLiteDialect_pysqlite(paramstyle="named")
@@ -88,6 +92,8 @@ class _SqliteTransaction:
         """The statement's text and the values written into it; `columns` are those an insert or update sets."""
         known = self._compiled.get(id(statement))
         if known is None:
+            if len(self._compiled) >= _STATEMENTS:  # somebody makes statements anew each time
+                self._compiled.clear()
             compiled = statement.compile(dialect=self._dialect, column_keys=list(columns) if columns else None)
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             # The statement is kept too, so that nothing else can get its id.

@@ -145,7 +145,8 @@ def _routers() -> list[APIRouter]:
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
     """All routes of the programming interface. They know no centre, so the applications of a process share them, and
-    what FastAPI works out about a route at its first request is worked out once."""
+    what FastAPI works out about a route at its first request is worked out once. Dependencies of theirs cannot be
+    overridden, and the domains are those of the first call."""
     whole = APIRouter(responses=_RESPONSES)
     for router in (*_routers(), signin.router):
         whole.include_router(router)

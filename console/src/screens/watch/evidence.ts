@@ -29,7 +29,9 @@ const MOMENT = 1e15;
 
 const isKnown = (value: unknown): value is Known => typeof value === 'object' && value !== null && !Array.isArray(value);
 const us = (text: string): number => Date.parse(text) * 1000;
-const hour = (minutes: number): string => `${String(Math.floor(minutes / 60) % 24).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
+const two = (part: number): string => String(part).padStart(2, '0');
+/** A time of day in minutes; the end of a day is 24:00. */
+const hour = (minutes: number): string => `${two(Math.floor(Math.round(minutes) / 60))}:${two(Math.round(minutes) % 60)}`;
 
 function counted(name: string, value: number, unit: string): string {
   if (value > MOMENT) return absolute(value);

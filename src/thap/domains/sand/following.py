@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,7 +104,7 @@ class Follower:
             _log.error("findings begin anew: their stream is shorter than what was kept", newest=newest, seq=seq)
             seq = 0
         self.seq = self.kept = seq
-        self._waiting = []
+        self._waiting, self._looked = [], ()
 
     async def refresh(self) -> None:
         """Take parameters and outlines of communes anew."""
@@ -140,11 +141,12 @@ class Follower:
         trips = [one.one for one in found if isinstance(one.one, Trip)]
         violations = sum(isinstance(one.one, Violation) for one in found)
         if licences := {one.licence for one in trips if one.licence is not None}:
+            before, self._looked = self._looked, ()  # unless this goes well, all of them, next time
             try:
                 await self.look(licences)
-            except (BusyError, UnavailableError) as error:
+                self._looked = before
+            except (BusyError, UnavailableError) as error:  # a full disk among them
                 _log.warning("quantities wait for the records", reason=str(error))
-                self._looked = ()  # all of them, next time
         if trips or violations:
             await self._bus.announce("centre.live.sand", {"trips": len(trips), "violations": violations})
 
@@ -241,13 +243,17 @@ def _by_judge(found: Sequence[Found]) -> list[list[Found]]:
 
 
 def _keep_place(tx: Transaction, seq: int) -> None:
+    tx.run(_place(tx.dialect), [{"name": _NAME, "seq": seq, "changed": now_us()}])
+
+
+@cache
+def _place(dialect: str) -> Any:
+    """The upsert; made once: what runs it keeps it."""
     from sqlalchemy.dialects import postgresql, sqlite
 
-    make = sqlite.insert if tx.dialect == "sqlite" else postgresql.insert
-    statement = make(sand_state)
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(sand_state)
     kept = {name: statement.excluded[name] for name in ("seq", "changed")}
-    values = {"name": _NAME, "seq": seq, "changed": now_us()}
-    tx.run(statement.on_conflict_do_update(index_elements=["name"], set_=kept), [values])
+    return statement.on_conflict_do_update(index_elements=["name"], set_=kept)
 
 
 def part(context: Context) -> Follower:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ from thap.domains.sand.records import (
     sand_trips,
     sand_violations,
 )
-from thap.kernel.clock import now_us
+from thap.kernel.clock import DAY_US, now_us
 from thap.kernel.policy import Resource
 from thap.kernel.store import Transaction
 
@@ -60,6 +61,8 @@ VIOLATION_RESOURCE = Resource(units=(_W.commune,), domain=sa.literal(DOMAIN), th
 TRIP_RESOURCE = Resource(units=(_T.commune,), domain=sa.literal(DOMAIN), thing=_T.vessel)
 STAY_RESOURCE = Resource(units=(sand_stays.c.commune,), domain=sa.literal(DOMAIN), thing=sand_stays.c.vessel)
 _LIST = 200
+_OPEN_US = 2 * DAY_US
+"""What has no end yet, and began so long ago, may have ended without being told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def write_found(
     rows: list[dict[str, Any]]
     if trips:
         rows = [_trip_row(one, communes.get((one.lon, one.lat), "")) for one in trips]
-        _upsert(tx, sand_trips, ("vessel", "load_begin"), rows, ends="unload_end")
+        _upsert(tx, sand_trips, ("vessel", "load_begin"), rows, ends="unload_end", lasts="load_end")
     if stays:
         rows = [_stay_row(one, communes.get((one.lon, one.lat), "")) for one in stays]
         _upsert(tx, sand_stays, ("vessel", "begin"), rows)
@@ -132,20 +135,59 @@ def write_found(
             }
             for one in violations
         ]
-        _upsert(tx, sand_violations, ("kind", "vessel", "begin"), rows, ends="end")
+        _upsert(tx, sand_violations, ("kind", "vessel", "begin"), rows, ends="end", lasts="end")
 
 
 def _upsert(
-    tx: Transaction, table: sa.Table, unique: Sequence[str], rows: Sequence[dict[str, Any]], ends: str = ""
+    tx: Transaction,
+    table: sa.Table,
+    unique: tuple[str, ...],
+    rows: Sequence[dict[str, Any]],
+    *,
+    ends: str = "",
+    lasts: str = "",
 ) -> None:
+    """Insert rows, or bring those up to date that have the same unique columns.
+
+    Args:
+        tx: of a store.
+        table: where.
+        unique: the last is when it began.
+        rows: in the order they were told.
+        ends: column that is empty until it ended; a row that has it is not undone by one that has not.
+        lasts: column up to which there is but one of the same. What was under way where the journal begins is judged
+            anew from there after the engine's state was lost, and seems to begin later: it is the one that it overlaps.
+    """
+    *same, begins = unique
+    overlap, upsert = _statements(tx.dialect, table, unique, tuple(rows[0]), ends, lasts)
+    settled = []
+    for row in rows:
+        asked = {**{f"of_{name}": row[name] for name in same}, "of_begin": row[begins]}
+        known = tx.rows(overlap, asked) if lasts else ()
+        settled.append({**row, begins: int(known[0][0])} if known else row)
+    tx.run(upsert, settled)
+
+
+@cache
+def _statements(
+    dialect: str, table: sa.Table, unique: tuple[str, ...], columns: tuple[str, ...], ends: str, lasts: str
+) -> tuple[Any, Any]:
+    """When began what began before and lasted until after; and the upsert. Made once: what runs them keeps them."""
     from sqlalchemy.dialects import postgresql, sqlite
 
-    make = sqlite.insert if tx.dialect == "sqlite" else postgresql.insert
-    statement = make(table)
-    kept: dict[str, Any] = {name: statement.excluded[name] for name in rows[0] if name not in unique}
-    if ends:
-        kept[ends] = sa.func.coalesce(statement.excluded[ends], table.c[ends])
-    tx.run(statement.on_conflict_do_update(index_elements=list(unique), set_=kept), rows)
+    *same, begins = unique
+    begin, moment = table.c[begins], sa.bindparam("of_begin", type_=sa.BigInteger)
+    last = sa.func.coalesce(table.c[lasts], begin + _OPEN_US) if lasts else begin
+    overlap = (
+        sa.select(begin)
+        .where(*(table.c[name] == sa.bindparam(f"of_{name}") for name in same), begin < moment, last > moment)
+        .order_by(begin.desc())
+        .limit(1)
+    )
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    kept = {name: statement.excluded[name] for name in columns if name not in unique}
+    newer = sa.or_(statement.excluded[ends].is_not(None), table.c[ends].is_(None)) if ends else None
+    return overlap, statement.on_conflict_do_update(index_elements=list(unique), set_=kept, where=newer)
 
 
 def _trip_row(one: Trip, commune: str) -> dict[str, Any]:

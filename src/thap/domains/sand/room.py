@@ -67,10 +67,15 @@ def restored(state: list[Any], like: Array, size: int, first: Any = 0) -> Array:
     Raises:
         ValueError: it is damaged, or of another kind of array.
     """
-    count, rows, packed = state
-    values = unpack(packed)
+    try:
+        count, rows, packed = state
+        values, at = unpack(packed), None if rows is None else unpack(rows)
+    except TypeError as error:
+        raise ValueError(f"no array: {error}") from None
     if values.dtype != like.dtype or values.shape[1:] != like.shape[1:] or count > size:
         raise ValueError(f"an array of {values.dtype} {values.shape} where {like.dtype} {like.shape} was expected")
+    if len(values) != (count if at is None else len(at)) or (at is not None and len(at) and int(at.max()) >= count):
+        raise ValueError(f"{len(values)} rows where {count} were expected")
     made = grown(np.zeros((0, *like.shape[1:]), like.dtype), size, first)
-    made[slice(count) if rows is None else unpack(rows)] = values
+    made[slice(count) if at is None else at] = values
     return made

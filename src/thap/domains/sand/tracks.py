@@ -200,13 +200,16 @@ class Tracks:
 
     def _add(self, slot: Slots, time: Longs, lon: Doubles, lat: Doubles, sog: Doubles) -> None:
         a = self.a
-        a["sum_n"][slot] = np.minimum(a["sum_n"][slot], _MOST) + 1
+        room = a["sum_n"][slot] <= _MOST
+        if not room.all():  # thousands of positions tell where it was
+            slot, time, lon, lat, sog = slot[room], time[room], lon[room], lat[room], sog[room]
+        a["sum_n"][slot] += 1
         a["sum_t"][slot] += (time % MINUTE_US) / SECOND_US
         a["sum_lon"][slot] += lon
         a["sum_lat"][slot] += lat
         known = sog >= 0
         a["sum_sog"][slot] += np.where(known, sog, 0.0)
-        a["sog_n"][slot] = np.minimum(a["sog_n"][slot], _MOST) + known
+        a["sog_n"][slot] += known
 
     def _close(self, slot: Slots) -> None:
         """The minute becomes the newest of the ring."""

@@ -55,6 +55,8 @@ _VEHICLES = ("motorcycle", "car", "bus", "truck", "vehicle")
 _REREAD_S = 30.0
 _WAITING_MOST = 32
 """Vehicles that may wait to be read; their pictures are held meanwhile."""
+_WRITING_MOST = 256
+"""Readings that may wait to be written."""
 _INSERT = sa.insert(plate_reads)
 
 Text = tuple[str, float]
@@ -277,6 +279,9 @@ class PlateReader:
         self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, camera: Camera, found: Sequence[Text], time_us: int) -> None:
+        if len(self._tasks) >= _WRITING_MOST:  # the database is locked or away
+            self.missed += 1
+            return
         task = asyncio.create_task(self.note(camera, found, time_us))
         self._tasks.add(task)
         task.add_done_callback(self._noted)

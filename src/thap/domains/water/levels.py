@@ -94,6 +94,8 @@ class LevelAboveTide(Watcher):
     def take(self, outcome: Outcome, rows: Rows) -> None:
         limit = self.known.parameters["surge_m"]
         for group, at in enumerate(rows.at[rows.starts].tolist()):
+            if self._order[at].info.key not in self.known.tides:
+                continue  # taken away a moment ago
             above = self.excess(rows, group)
             if self._laddered[at] or above.max() >= limit:
                 self._above = dict(zip(rows.time[rows.starts[group] : rows.stops[group]].tolist(), above, strict=True))
@@ -131,7 +133,10 @@ class RiseAboveTide(Watcher):
     def take(self, outcome: Outcome, rows: Rows) -> None:
         limit = self.known.parameters["rise_m_h"]
         for group, at in enumerate(rows.at[rows.starts].tolist()):
-            one, above = self._order[at], self.excess(rows, group)
+            one = self._order[at]
+            if one.info.key not in self.known.tides:
+                continue
+            above = np.round(self.excess(rows, group), 4)
             times = rows.time[rows.starts[group] : rows.stops[group]]
             recent = one.kept.get("recent", [])
             lowest = min((pair[1] for pair in recent), default=above[0])

@@ -196,8 +196,7 @@ class SensorDrift(Watcher):
         c["count"][mine] += (rows.stops - rows.starts)[quick]
         c["hour"][mine] = hour[rows.stops - 1][quick]
         c["hours"][mine] += hours[quick]
-        for number in np.flatnonzero(hard).tolist():
-            self.judge(outcome, rows, number)
+        self.judge_in_order(outcome, rows, np.flatnonzero(hard))
 
     def demand(self, one: Seen, time: int, value: float) -> int:
         kept, day, hour = one.kept, time // self._TIDAL_DAY_US, time // HOUR_US

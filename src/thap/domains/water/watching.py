@@ -62,6 +62,8 @@ class Rows:
     value: npt.NDArray[np.float64]
     seq: npt.NDArray[np.int64]
     received: npt.NDArray[np.int64]
+    index: npt.NDArray[np.intp]
+    """Place of each row in the batch."""
     starts: npt.NDArray[np.intp]
     """Index of the first row of each datastream."""
     stops: npt.NDArray[np.intp]
@@ -197,6 +199,7 @@ class Watcher(Detector):
             np.asarray(batch.result[mine], np.float64),
             batch.seq[mine],
             batch.received[mine],
+            mine,
             starts,
             np.append(starts[1:], len(at)),
         )
@@ -232,6 +235,22 @@ class Watcher(Detector):
         for time, value, (seq, received) in zip(times, values, marks, strict=True):
             self._row(outcome, one, time, value, seq, received)
         self._store(one)
+
+    def judge_in_order(self, outcome: Outcome, rows: Rows, groups: npt.NDArray[np.intp]) -> None:
+        """Judge the rows of several datastreams one by one, in the order of the batch: where what is said of one
+        depends on the others, it must not depend on how rows are cut into batches."""
+        if not len(groups):
+            return
+        chosen = np.concatenate([np.arange(rows.starts[group], rows.stops[group]) for group in groups.tolist()])
+        chosen = chosen[np.argsort(rows.index[chosen])]
+        seen = [self._order[place] for place in rows.at[rows.starts[groups]].tolist()]
+        for one in seen:
+            self._fetch(one)
+        columns = (rows.at, rows.time, rows.value, rows.seq, rows.received)
+        for at, time, value, seq, received in zip(*(column[chosen].tolist() for column in columns), strict=True):
+            self._row(outcome, self._order[at], time, value, seq, received)
+        for one in seen:
+            self._store(one)
 
     def _fetch(self, one: Seen) -> None:
         one.kept.update((name, column[one.place].item()) for name, column in self.columns.items())
@@ -310,6 +329,8 @@ class Watcher(Detector):
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        if state and "keys" not in state:
+            raise ValueError(f"{self.condition}: a state of another version")
         places = [self._seen[key].place if key in self._seen else -1 for key in state.get("keys", ())]
         here = np.array(places, np.intp)
         known = here >= 0

@@ -168,7 +168,6 @@ async def mine_by_zone(centre: Centre, traps: list[Trap]) -> dict[int, list[Trap
 
 def acts_for(policy: Policy, caller: Caller, row: Row, unit: str) -> list[str]:
     """What the caller may do next with advice or a bulletin."""
-    """What the caller can do to advice or a bulletin now."""
     writes = policy.decide(caller.who, "register.write", subject_of("register", unit)).allowed
     approves = policy.decide(caller.who, "register.approve", subject_of("register", unit)).allowed
     found = []

@@ -29,7 +29,7 @@ from thap.domains.rice.pests import PESTS
 from thap.domains.rice.records import COUNT
 from thap.domains.rice.registers import zones_of
 from thap.domains.rice.traps import SPECIES, Trap, add_count, counts_of, nights_of, read_series, today, traps_by_zone
-from thap.kernel.errors import NotFoundError, ThapError
+from thap.kernel.errors import NotFoundError
 from thap.respond.incidents import attachments as files
 from thap.web.answers import to_json
 from thap.web.deps import Centre, CentreDep
@@ -198,8 +198,8 @@ async def count_picture(
                 detail={**seen, "sha256": kept.sha256},
                 attachment=number,
             )
-    except ThapError:  # no picture stays that no count is of
-        await store_of(centre).transact(lambda tx: files.forget(tx, [number]))
+    except BaseException:  # no picture stays that no count is of
+        await asyncio.shield(store_of(centre).transact(lambda tx: files.forget(tx, [number])))
         raise
     await tell(centre, "counts")
     return Response(to_json({"id": made, **seen}), 201, media_type="application/json")
