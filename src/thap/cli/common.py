@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-console = Console()
+# Where nobody's screen is that wide, in a pipe or a file, nothing is cut from a table.
+console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=240)
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data directory (else THAP_HOME, else ./thap-data).", show_default=False)
 ]

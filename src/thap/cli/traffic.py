@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,9 @@ from thap.cli.common import Json, console, emit
 from thap.kernel.errors import InputError
 
 __all__ = ["CLIP_MODEL", "CLIP_RATE", "register", "traffic"]
+
+_SHORTEST_PX = 8
+"""A line of fewer pixels is a slip of the pen."""
 
 traffic = typer.Typer(no_args_is_help=True, help="Traffic in clips and on corridors.")
 _VEHICLES = ("motorcycle", "bicycle", "car", "bus", "truck")
@@ -133,10 +137,24 @@ def _scene(text: str, width: int, height: int, classes: tuple[str, ...]) -> Any:
         numbers = []
     if len(numbers) != 4:
         raise InputError(f"{text!r} is no line", where="line", hint="four numbers, as 0,240,639,240")
+    whole = max(map(abs, numbers)) > 1
+    if whole and any(number % 1 and 0 < number < 1 for number in numbers):
+        raise InputError(
+            f"{text!r} mixes shares of the picture with pixels",
+            where="line",
+            hint=f"all four from 0 to 1, or all in pixels; the clip is {width} × {height}",
+        )
+    high, wide = (1.0, 1.0) if whole else (float(height), float(width))
+    if 0 < math.hypot((numbers[2] - numbers[0]) * wide, (numbers[3] - numbers[1]) * high) < _SHORTEST_PX:
+        raise InputError(
+            f"{text!r} is a line of fewer than {_SHORTEST_PX} pixels, which nothing crosses",
+            where="line",
+            hint=f"from one side of the road to the other; the clip is {width} × {height}",
+        )
     document: dict[str, Any] = {
         "lines": [{"name": "line", "start": numbers[:2], "end": numbers[2:], "classes": list(classes)}]
     }
-    if max(numbers) > 1:
+    if whole:
         document |= {"width": width, "height": height}
     try:
         return Scene.from_json(document)

@@ -278,6 +278,7 @@ def _greet(settings: Settings, run: RunFile, seconds: float, first: str | None) 
     lines = [
         f"Tháp is ready after {seconds:.1f} s",
         f"  open   {run.http}/?key={run.token}",
+        "         (this link alone makes whoever opens it the administrator: keep it)",
         f"  API    {run.http}/api/v1",
     ]
     if first:

@@ -87,7 +87,7 @@ class Forecasts:
                 await self.round()
                 await asyncio.sleep(_ROUND_S)
             except (BusyError, UnavailableError) as error:
-                _log.info("water is forecast later", error=str(error))
+                _log.info("water is forecast later", until=error.message)
                 await asyncio.sleep(_AGAIN_S)
 
     async def round(self, now: int | None = None) -> int:

@@ -24,6 +24,7 @@ from thap.kernel.records import Records
 from thap.kernel.settings import Settings
 from thap.kernel.store import Store, Transaction
 from thap.respond import records as alarm_rows
+from thap.respond.conditions import condition_titles
 from thap.respond.incidents.correlate import Sign, look_up, plan
 from thap.respond.incidents.correlate_records import CandidateRows, next_conditions
 from thap.respond.incidents.followers import default_followers
@@ -75,7 +76,7 @@ class Opener:
         """
         self._records, self._store = records, store
         self.rules = OpeningRules(packaged()) if rules is None else rules
-        self.titles: Mapping[str, Mapping[str, str]] = {}
+        self.titles: Mapping[str, Mapping[str, str]] = condition_titles()
         """Titles of alarms' conditions, by language."""
         self._followers = default_followers() if followers is None else tuple(followers)
         self._life: LifeCycle = IncidentLife() if life is None else life
@@ -304,8 +305,11 @@ class OpeningPart:
                     _log.warning("titles of alarm rules cannot be read", reason=str(error))
                 else:
                     self._opener.titles = {
-                        listed.rule.name: {"vi": listed.rule.title.vi, "en": listed.rule.title.en}
-                        for listed in gathered.rules
+                        **condition_titles(),
+                        **{
+                            listed.rule.name: {"vi": listed.rule.title.vi, "en": listed.rule.title.en}
+                            for listed in gathered.rules
+                        },
                     }
         self._refreshed += 1
         file = self._settings.data / "opening.toml"

@@ -17,6 +17,7 @@ from thap.domains.domain import domains
 from thap.domains.known_records import known_domains
 from thap.kernel.clock import DAY_US, now_us, parse_duration_us, parse_time_us
 from thap.kernel.errors import InputError, NotFoundError
+from thap.respond.conditions import condition_titles
 from thap.respond.incidents.correlate_records import known_conditions, transitions_between
 from thap.respond.incidents.opening_text import BUILT_IN, read_opening, read_table, toml_of, unknown_names
 from thap.respond.incidents.opening_trial import Trial, try_rules, with_rule
@@ -260,7 +261,8 @@ async def test_opening_rules(body: TrialBody, centre: CentreDep, caller: Reader)
     async with centre.records.read() as connection:
         rows = await transitions_between(connection, since, until, _LOOKED_AT, within)
         gathered = await gather_rules(centre.settings, connection)
-    titles = {one.rule.name: {"vi": one.rule.title.vi, "en": one.rule.title.en} for one in gathered.rules}
+    of_rules = {one.rule.name: {"vi": one.rule.title.vi, "en": one.rule.title.en} for one in gathered.rules}
+    titles = {**condition_titles(), **of_rules}
     return _json(await asyncio.to_thread(_try, in_force, rule, rows, titles, since, until))
 
 
