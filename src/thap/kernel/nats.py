@@ -237,11 +237,17 @@ class NatsServer:
         raise UnavailableError("nats-server did not listen in time", where=str(self._log))
 
     def _answers(self) -> bool:
-        """Whether a stream server greets on the port: another program may hold it."""
+        """Whether this server is on the port, and no other program or centre's: it takes its own password."""
+        hello = json.dumps({"user": INTERNAL_USER, "pass": self.password, "verbose": False, "pedantic": False})
+        said = b""
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5) as probe:
             probe.settimeout(0.5)
-            return probe.recv(5) == b"INFO "
-        return False
+            if not probe.recv(4096).startswith(b"INFO "):
+                return False
+            probe.sendall(f"CONNECT {hello}\r\nPING\r\n".encode())
+            while b"PONG" not in said and b"-ERR" not in said and (piece := probe.recv(4096)):
+                said += piece
+        return b"PONG" in said
 
     def alive(self) -> bool:
         """Whether the process runs."""
