@@ -16,6 +16,7 @@ export type Alarm = Answer<'/api/v1/alarms'>['items'][number];
 export type AlarmEvent = Answer<'/api/v1/alarms/{alarm_id}'>['transitions'][number];
 export type AlarmAct = 'acknowledge' | 'shelve' | 'unshelve' | 'suppress' | 'unsuppress' | 'remove' | 'restore';
 
+const GONE_MOST = 10_000;
 const OPEN = new Set<string>(['unacknowledged', 'acknowledged', 'returned_unacknowledged']);
 const PAGE = 1000;
 /** Showing what changed takes at most this part of the page's time, and waits no longer than LATEST_MS. */
@@ -59,6 +60,8 @@ class Alarms {
   /** Ids whose alarm is not in `open` as it is now; null where all of it is to be made anew. */
   #changed: Set<number> | null = null;
   #meanwhile = new Set<AlarmEvent[]>();
+  /** Versions at which alarms went. */
+  #gone = new Map<number, number>();
   #annunciated = new Set<(event: AlarmEvent) => void>();
   #pending = false;
   #frame = 0;
@@ -158,8 +161,11 @@ class Alarms {
   /** True where the transition is a call on the operator. */
   #apply(event: AlarmEvent): boolean {
     const known = this.#all.get(event.alarm);
-    if (known && event.version < known.version) return false;
+    // The answer to what was done here may come after the event that ended the alarm.
+    if (event.version < (known?.version ?? this.#gone.get(event.alarm) ?? 0)) return false;
     if (!OPEN.has(event.to_state)) {
+      if (this.#gone.size > GONE_MOST) this.#gone.clear();
+      this.#gone.set(event.alarm, event.version);
       this.#put(event.alarm, undefined);
       return false;
     }

@@ -14,6 +14,8 @@ export type StreamState = 'connecting' | 'live' | 'lost';
 
 const QUIET_MS = 12_000; // a heartbeat of some role comes each second, a comment each ten
 const AGAIN_MS = 2000;
+/** Kinds of which nothing is missed, or whose next event says all. */
+const COMPLETE = new Set(['alarm', 'observation', 'position', 'stage']);
 
 class Stream {
   state = $state<StreamState>('connecting');
@@ -51,7 +53,7 @@ class Stream {
     return () => this.#connected.delete(take);
   }
 
-  /** Called whenever the line is up again after it was down. */
+  /** Called whenever the line is up again after it was down, and where it carries a kind for the first time. */
   onResumed(take: () => void): () => void {
     this.#resumed.add(take);
     return () => this.#resumed.delete(take);
@@ -88,8 +90,10 @@ class Stream {
     window.clearTimeout(this.#again);
     this.#source?.close();
     this.#source = null;
+    const before = this.#carried.split(',');
     this.#carried = this.#wanted();
     if (!this.#carried) return;
+    const fresh = this.#carried.split(',').some((kind) => !COMPLETE.has(kind) && !before.includes(kind));
     const query = new URLSearchParams({ kinds: this.#carried });
     if (this.#last) query.set('last_event_id', this.#last);
     const source = (this.#source = new EventSource(`/api/v1/stream?${query}`));
@@ -109,6 +113,8 @@ class Stream {
       this.#hear();
       // Without an id it begins now; with one, what came meanwhile follows.
       if (!this.#last) for (const take of this.#connected) take();
+      // What happened between a screen's first reading and this line is told by nobody: it reads again.
+      if (fresh) for (const take of this.#resumed) take();
     };
     source.onerror = () => {
       if (source !== this.#source) return;
