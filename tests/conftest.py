@@ -39,6 +39,24 @@ structlog.configure(
 )
 
 
+class _Told:
+    """Says which test failed when it fails: a run that is cut later still tells."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and report.failed:
+            why = getattr(report.longrepr, "reprcrash", None) or report.longreprtext[-500:]
+            reporter.ensure_newline()
+            reporter.write_line(f"FAILED {report.nodeid} ({report.when}): {why}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Told(config))
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "centre"

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Running, until
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from thap.services.reports.receipts import clean_receipt
 
@@ -107,6 +107,19 @@ def test_the_point_is_set_by_keys_and_what_is_near_is_shown(visit: Open, running
     expect(page.locator("#point")).not_to_have_text(first)
     page.get_by_role("button", name="Remove the point").click()
     expect(page.locator("#point")).to_have_text("No point set.")
+
+
+def test_a_point_set_before_the_communes_are_there_is_judged_when_they_are(visit: Open) -> None:
+    page = visit("/reports/new/ngap-ung?lang=en", width=1100)
+    held: list[Route] = []
+    page.route("**/reports/outlines.json", lambda route: held.append(route))  # noqa: PLW0108  Playwright marks what it calls
+    page.reload()
+    until(lambda: page.evaluate("1") and held)
+    page.locator("#map").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#point")).to_have_text("No point set.")
+    held[0].continue_()
+    expect(page.locator("#point")).to_contain_text("Point set")
 
 
 def test_without_scripts_the_form_is_whole(visit: Open) -> None:

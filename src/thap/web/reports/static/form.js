@@ -61,9 +61,10 @@ one("#map-home").addEventListener("click", () => map.home());
 one("#point-remove").addEventListener("click", () => map.point(null));
 commune.addEventListener("change", () => { if (commune.value) map.show(commune.value); });
 fetch("/reports/outlines.json").then((answer) => answer.json()).then((read) => {
+  const kept = field("lon").value;
   map.outline(read);
-  if (field("lon").value) map.point([Number(field("lon").value), Number(field("lat").value)], true);
-  else if (commune.value) map.show(commune.value);
+  if (kept) map.point([Number(field("lon").value), Number(field("lat").value)], true);
+  else if (commune.value && !field("lon").value) map.show(commune.value);
 }).catch(() => { one("#where").hidden = true; });
 
 const here = one("#here");

@@ -5,7 +5,8 @@ const LAND = "#f4f7f2", CHOSEN = "#d3ebe3", LINE = "#93a9a4", NAME = "#3d5059", 
 export class PlaceMap {
   #canvas;
   #told;
-  #units = [];
+  #units = null;
+  #waiting = null;
   #home = [105.1, 10.05, 106.85, 11.0];
   #centre = [105.9, 10.5];
   #scale = 1;
@@ -61,6 +62,8 @@ export class PlaceMap {
     }
     if (box[0] < box[2]) this.#home = box;
     this.home();
+    if (this.#waiting) this.point(...this.#waiting);
+    this.#waiting = null;
   }
 
   home() {
@@ -69,14 +72,19 @@ export class PlaceMap {
 
   /** Show one commune and mark it. */
   show(code) {
-    const unit = this.#units.find((found) => found.code === code);
+    const unit = this.#units?.find((found) => found.code === code);
     if (!unit) return;
     this.#chosen = code;
     this.#frame(unit.box, 0.8);
   }
 
-  /** Set the point, or remove it with null; whether it lies in the province. With `near` the map goes there. */
+  /** Set the point, or remove it with null; false if it lies outside the province. With `near` the map goes there.
+      Before the communes are known nobody can say where it lies: it is set when they are. */
   point(at, near = false) {
+    if (!this.#units) {
+      this.#waiting = [at, near];
+      return true;
+    }
     const code = at ? this.#within(at) : "";
     if (at && !code) {
       this.#told(null, "", true);
@@ -194,7 +202,7 @@ export class PlaceMap {
     pen.clearRect(0, 0, width, height);
     pen.strokeStyle = LINE;
     pen.lineWidth = 1;
-    for (const unit of this.#units) {
+    for (const unit of this.#units ?? []) {
       pen.fillStyle = unit.code === this.#chosen ? CHOSEN : LAND;
       pen.beginPath();
       for (const ring of unit.rings) {
@@ -230,7 +238,7 @@ export class PlaceMap {
   #names(pen, width, height) {
     pen.textAlign = "center";
     const taken = [];
-    const order = [...this.#units].sort((a, b) => (b.code === this.#chosen) - (a.code === this.#chosen));
+    const order = [...(this.#units ?? [])].sort((a, b) => (b.code === this.#chosen) - (a.code === this.#chosen));
     for (const unit of order) {
       const [x, y] = this.#xy(unit.lon, unit.lat);
       if (x < 0 || y < 0 || x > width || y > height) continue;
