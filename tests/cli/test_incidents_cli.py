@@ -85,7 +85,8 @@ async def test_an_incident_is_opened_worked_on_and_closed(running: Running) -> N
         assert words in listed
     assert "merge" in await running.says("merge", "2", "1", "-m", "một vụ")
     assert "→ resolved" in await running.says("resolve", "1")
-    assert "→ closed" in await running.says("close", "1")
+    closed = await running.says("close", "1")
+    assert "→ closed" in closed and "ended undone: 2 " in closed
     assert "No incident." in await running.says("list")
     assert len((await running.json("list", "--all"))["items"]) == 2
     assert (await running.json("counts"))["counts"] == {"closed": 1, "merged": 1}

@@ -25,7 +25,7 @@ from thap.domains.sand.model import Fix, Kind, Stay, StayKind, Trip, Violation, 
 from thap.domains.sand.reading import read_entries
 from thap.domains.sand.records import entries, load_book, put_entry, retire_entry, sand_state, sand_stays, sand_trips
 from thap.kernel.bus import FOUND, Bus, Entry
-from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, now_us
+from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, VIETNAM, from_us, now_us, to_us
 from thap.kernel.errors import ConflictError
 from thap.kernel.grid import Locator
 from thap.kernel.records import Records
@@ -48,6 +48,12 @@ async def seeded(records: Records) -> None:
             await import_reading(connection, read_entries(NOUNS[part], content, name), LOCATOR, "local")  # type: ignore[arg-type]
         mover = {"key": "mmsi-574000101", "name": "TTĐ 01", "kind": "dredger", "domain": "sand"}
         await register_movers(connection, [mover])
+
+
+def morning() -> int:
+    """Seven o'clock of yesterday, Vietnamese time: the day of work lies within the licence's hours."""
+    today = from_us(now_us()).astimezone(VIETNAM).replace(hour=7, minute=0, second=0, microsecond=0)
+    return to_us(today) - DAY_US
 
 
 def day_of_work(start: int) -> dict[str, np.ndarray]:
@@ -152,7 +158,7 @@ async def test_a_load_taken_to_a_wharf_is_one_trip_of_its_licence(
     records: Records, bus: Bus, settings: Settings
 ) -> None:
     await seeded(records)
-    await journal(bus, now_us() - 8 * HOUR_US)
+    await journal(bus, morning())
     await judge(records, bus, settings, 11)
     await follow(records, bus)
     trips, stays, seq = await kept(records)
@@ -170,7 +176,7 @@ async def test_an_engine_and_a_follower_killed_at_any_point_repeat_and_lose_noth
 ) -> None:
     settings.engine.checkpoint_s = 600  # written once the engine has caught up, and not again
     await seeded(records)
-    start = now_us() - 8 * HOUR_US
+    start = morning()
     for begin, end in ((0, 4), (4, 7), (7, 10), (10, 11)):
         await journal(bus, start, slice(begin, end))
         await judge(records, bus, settings, end, killed=True)
@@ -195,7 +201,7 @@ async def test_a_state_of_another_version_is_judged_anew_from_the_journal(
     records: Records, bus: Bus, settings: Settings
 ) -> None:
     await seeded(records)
-    await journal(bus, now_us() - 8 * HOUR_US)
+    await journal(bus, morning())
     await judge(records, bus, settings, 11)
     await follow(records, bus)
     before = await kept(records)

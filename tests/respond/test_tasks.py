@@ -453,3 +453,34 @@ def test_however_often_a_clock_stops_only_the_time_it_ran_is_counted(
         pause(row, force, now + ran)
         assert row["remaining"] == within - counted and row["due"] is None
         now += ran + stood
+
+
+async def test_whoever_ticks_every_step_brings_the_incident_to_its_end(book: IncidentBook, desk: TaskBook) -> None:
+    """Steps that are the incident's own acts do them: while work is left, there is a deadline."""
+    number = (await book.open(SAND, "truc-ban")).incident
+    seen, done = [], 0
+    while to_do := [task for task in (await of(desk, number)).values() if task.state == "open"]:
+        before, done = await book.get(number), to_do[0].id
+        assert before.due is not None
+        change = await desk.done(done, "truong-ca", comment="xong")
+        after = await book.get(number)
+        if before.state != after.state:
+            seen.append((to_do[0].done_when, str(after.state), len(change.announcements)))
+    assert seen == [("acknowledged", "acknowledged", 2), ("resolved", "resolved", 2)]
+    last = {event.action: event for event in await book.life(number)}
+    assert last["resolve"].comment == "xong" and last["resolve"].detail == {"task": done}
+    assert last["acknowledge"].by == "truong-ca"
+
+
+async def test_a_step_done_by_somebody_who_may_not_act_on_the_incident_is_done_alone(
+    book: IncidentBook, desk: TaskBook
+) -> None:
+    number = (await book.open(SAND, "truc-ban")).incident
+    theirs = desk.guarded(lambda tx, row, incident: None, lambda tx, incident: False)
+    task = (await of(desk, number))["acknowledge"]
+    assert len((await theirs.done(task.id, "can-bo")).announcements) == 1
+    assert (await book.get(number)).state == "open"
+    # nor is one acknowledged that is already
+    await book.acknowledge(number, "truc-ban")
+    await desk.reopen(task.id, "truc-ban", comment="lại")
+    assert len((await desk.done(task.id, "can-bo")).announcements) == 1

@@ -24,6 +24,7 @@ from thap.kernel.bus import Bus
 from thap.kernel.clock import DAY_US, HOUR_US, MINUTE_US, VIETNAM, from_us, now_us, parse_duration_us
 from thap.kernel.errors import ConflictError, InputError, NotFoundError
 from thap.kernel.settings import Settings
+from thap.kernel.simulated import Simulated
 
 __all__ = ["Ledger", "build_world", "prepare", "read_ledger", "run", "scaled_rules"]
 
@@ -254,6 +255,8 @@ def run(settings: Settings, seed: int, speed: float, minutes: float | None, stop
             if time.monotonic() - saved >= _SAVE_S:
                 ledger.events = world.truth(ledger.start, ledger.until)
                 ledger.save(path)
+                segment = ledger.segments[-1]
+                Simulated(at=now_us(), until=ledger.until, speed=segment.speed).save(settings.data)
                 saved = time.monotonic()
             if minutes is not None and now_us() - began >= minutes * MINUTE_US:
                 break

@@ -52,3 +52,10 @@ export const MOVES: readonly MoveRule[] = [
 
 export const movesOf = (state: string, may: (action: string) => boolean): readonly MoveRule[] =>
   MOVES.filter((move) => move.from.includes(state) && may(move.need));
+
+/** The act on an incident in this state that doing a step is at the same time, if any (thap.respond.procedures.book). */
+export function moveBy(task: Pick<Task, 'done_when'>, state: string): Move | undefined {
+  if (task.done_when === 'acknowledged') return state === 'open' ? 'acknowledge' : undefined;
+  if (task.done_when === 'in_progress') return state === 'open' || state === 'acknowledged' ? 'start' : undefined;
+  return task.done_when === 'resolved' && isLive(state) ? 'resolve' : undefined;
+}

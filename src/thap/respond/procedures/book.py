@@ -22,7 +22,10 @@ from thap.kernel.records import Records
 from thap.kernel.store import Store, Transaction, open_store
 from thap.kernel.working_calendar import WorkingCalendar, parse_calendar
 from thap.respond import timers
+from thap.respond.incidents.book import act
+from thap.respond.incidents.model import LIVE_SUBJECT, Act, announcement
 from thap.respond.incidents.records import IncidentRows
+from thap.respond.incidents.states import IncidentAction
 from thap.respond.notify import Notice, Person, enqueue
 from thap.respond.procedures import records as rows_of
 from thap.respond.procedures.clocks import anew, begin, finish, next_due, timer_of
@@ -39,6 +42,12 @@ _ALL = TaskFilter()
 _STILL = frozenset({"waiting", "resolved"})
 _ENDED = frozenset({"closed", "rejected", "merged"})
 _TO_DO = frozenset({TaskState.PLANNED, TaskState.OPEN, TaskState.PAUSED})
+_ACTS = {
+    "acknowledged": (frozenset({"open"}), IncidentAction.ACKNOWLEDGE),
+    "in_progress": (frozenset({"open", "acknowledged"}), IncidentAction.START),
+    "resolved": (frozenset({"open", "acknowledged", "in_progress", "waiting"}), IncidentAction.RESOLVE),
+}
+"""What doing a step that an incident's becoming something does means for an incident in one of these states."""
 _LONGEST = {"comment": 10_000, "by": 64, "assignee": 64, "unit": 32, "role": 32}
 _EVIDENCE_MOST = 100
 
@@ -67,6 +76,8 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
 Guard = Callable[[Transaction, Row | None, Mapping[str, Any]], None]
 """`guard(task, incident)`: raises where the caller may not do this to the task, or, without one, add one."""
+MayMove = Callable[[Transaction, Mapping[str, Any]], bool]
+"""`may_move(incident)`: whether the caller may acknowledge and resolve the incident."""
 Change = Callable[[Desk, Row], tuple[str, dict[str, Any]]]
 
 
@@ -81,19 +92,27 @@ class TaskBook:
         BusyError, DiskFullError, UnavailableError: nothing was changed.
     """
 
-    def __init__(self, records: Records, store: Store | None = None, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        records: Records,
+        store: Store | None = None,
+        guard: Guard | None = None,
+        may_move: MayMove = lambda tx, incident: True,
+    ) -> None:
         """
         Args:
             records: where tasks are read.
             store: for writing; by default the book opens (and closes) its own.
             guard: asked in the transaction before anything is done; raises where it may not be.
+            may_move: asked before a step that is done moves its incident too; where it says no, only the step is
+                done.
         """
-        self._records, self._own, self._guard = records, store is None, guard
+        self._records, self._own, self._guard, self._may_move = records, store is None, guard, may_move
         self._store = open_store(records) if store is None else store
 
-    def guarded(self, guard: Guard, store: Store | None = None) -> TaskBook:
+    def guarded(self, guard: Guard, may_move: MayMove, store: Store | None = None) -> TaskBook:
         """This book for one caller: every act is asked of `guard` first, and done in `store` where one is given."""
-        return TaskBook(self._records, self._store if store is None else store, guard)
+        return TaskBook(self._records, self._store if store is None else store, guard, may_move)
 
     async def close(self) -> None:
         """Close the connection for writing, if the book opened it; the records stay open."""
@@ -112,7 +131,9 @@ class TaskBook:
         version: int | None = None,
         position: Mapping[str, Any] | None = None,
     ) -> TaskChange:
-        """Say that it is done.
+        """Say that it is done. A step that the incident's being acknowledged or resolved does (`done_when`) is done
+        by just that: the incident is acknowledged or resolved too, unless it is already, so that one with work left
+        is never without a deadline.
 
         Args:
             task: which.
@@ -258,9 +279,21 @@ class TaskBook:
             desk.settle(still=incident["state"] in _STILL)
             desk.save()
             said = tell(tx, [(whose, action, {**_named(row), **detail})], by, comment)
+            if action == "task_done":
+                said += self._moved(tx, row, incident, by, comment)
             return TaskChange(task=task_of(row), announcements=said)
 
         return await self._store.transact(work)
+
+    def _moved(
+        self, tx: Transaction, row: Row, incident: Mapping[str, Any], by: str, comment: str
+    ) -> list[Announcement]:
+        """Bring the incident to where the step's being done says that it is."""
+        states, move = _ACTS.get(row["done_when"], (frozenset(), ""))
+        if incident["state"] not in states or not self._may_move(tx, incident):
+            return []
+        events = act(tx, [Act(int(incident["id"]), move, by, comment, None, {"task": row["id"]})])
+        return [(LIVE_SUBJECT, announcement(event)) for event in events]
 
     # Reading.
 

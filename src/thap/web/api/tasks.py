@@ -112,12 +112,17 @@ def _check(
 ) -> None:
     """Whoever has been given a task in person may do it, wherever it lies, unless it is restricted; who adds one works
     on the incident."""
-    things = things_in(tx, policy, int(incident["id"]))
     if row is None:
-        subject = Subject("incident", (incident["unit"], incident["commune"]), incident["domain"], things=things)
-        policy.check(who, "incident.work", subject, where=f"incident {incident['id']}")
+        policy.check(who, "incident.work", _incident(policy, tx, incident), where=f"incident {incident['id']}")
         return
+    things = things_in(tx, policy, int(incident["id"]))
     _check_work(policy, who, row["assignee"], _seen_as(row, things), int(row["id"]))
+
+
+def _incident(policy: Policy, tx: Transaction, row: Mapping[str, Any]) -> Subject:
+    """A task's incident as policy sees it who wants to work on it."""
+    things = things_in(tx, policy, int(row["id"]))
+    return Subject("incident", (row["unit"], row["commune"]), row["domain"], things=things)
 
 
 def _check_work(policy: Policy, who: Who, assignee: str, subject: Subject, number: int) -> None:
@@ -156,7 +161,13 @@ async def _assignee(centre: Centre, login: str | None, incident: int) -> str | N
 async def _book(centre: Centre, caller: Caller, once: Once | None = None) -> TaskBook:
     policy = await policy_of(centre).current()
     store = None if once is None else once.store(centre, caller, lambda change: change.task)
-    return tasks_of(centre).guarded(lambda tx, row, incident: _check(policy, caller.who, tx, row, incident), store)
+
+    def may_move(tx: Transaction, incident: Mapping[str, Any]) -> bool:
+        return policy.decide(caller.who, "incident.work", _incident(policy, tx, incident)).allowed
+
+    return tasks_of(centre).guarded(
+        lambda tx, row, incident: _check(policy, caller.who, tx, row, incident), may_move, store
+    )
 
 
 async def _told(centre: Centre, change: TaskChange) -> Response:
