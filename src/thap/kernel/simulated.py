@@ -1,4 +1,4 @@
-"""What the demo simulates at the moment: `demo/now.json` in the data directory, which the console tells its users of."""
+"""What the demo simulates at the moment: `demo/now.json` in the data directory, told to whoever looks at it."""
 
 from __future__ import annotations
 
