@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from thap.detect.vision.scene import Scene
 from thap.domains.parameter_records import set_parameter
 from thap.domains.traffic import DOMAIN
 from thap.domains.traffic.flow import analyser_settings
-from thap.kernel.bus import JOURNAL, Bus
+from thap.kernel.bus import DEAD, JOURNAL, Bus
 from thap.kernel.clock import now_us
 from thap.kernel.errors import InputError, NotFoundError, UnavailableError
 from thap.kernel.records import Records
@@ -39,7 +40,7 @@ from thap.observe.kinds import Kind, decode_block
 from thap.respond.book import AlarmBook
 from thap.respond.cameras.backlog import Backlog
 from thap.respond.cameras.evidence import Evidence, clip_bytes
-from thap.respond.cameras.saying import Standing, Streams, health_change, sightings_of
+from thap.respond.cameras.saying import Sighting, Standing, Streams, health_change, sightings_of
 from thap.respond.cameras.worker import VisionWorker
 from thap.respond.incidents import attachments as files
 from thap.respond.incidents.book import IncidentBook
@@ -362,6 +363,10 @@ def test_what_waits_is_bounded_and_keeps_its_mark_until_it_is_done() -> None:
     waiting.done()
     rows, other = waiting.begin(9)
     assert rows == [3, 4, 5] and other != mark
+    assert waiting.halve() and waiting.begin(9)[0] == [3] and waiting.begin(9)[1] != other
+    assert not waiting.halve()
+    waiting.done()
+    assert waiting.begin(9)[0] == [4, 5]
     waiting.done()
     assert not waiting
 
@@ -389,6 +394,22 @@ async def test_a_change_that_cannot_be_kept_holds_up_no_other(
                 worker._changes.add((watch, change, 0))
             await until(lambda: _is(records, {("cam", "traffic.wrong_way")}))
             assert worker.counters["vision.lost_changes"] == 1 and not worker._changes
+
+
+async def test_a_sighting_that_cannot_be_written_becomes_a_dead_letter_and_the_rest_goes_on(
+    bus: Bus, records: Records, quick: Settings
+) -> None:
+    async with working(bus, records, quick) as worker:
+        good = [Sighting(now_us() + at, at, "truck", "cross", "{}") for at in range(5)]
+        worker._sightings.add(*((1, one) for one in [*good[:3], replace(good[0], track=2**70), *good[3:]]))
+
+        async def written() -> bool:
+            return not worker._sightings
+
+        await until(written)
+        assert worker.counters["vision.sightings"] == 5 and worker.counters["vision.dead_sightings"] == 1
+    letters = [entry async for group in bus.read(DEAD, 0, stop_at_end=True) for entry in group]
+    assert len(letters) == 1 and b"OverflowError" in letters[0].payload
 
 
 async def test_what_fails_for_one_camera_ends_the_analysis_of_none(

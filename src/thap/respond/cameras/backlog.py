@@ -45,6 +45,17 @@ class Backlog(Generic[Item]):
             self._mark = secrets.token_hex(12)
         return self._batch, self._mark
 
+    def halve(self) -> bool:
+        """Let only the first half of the rows that were begun stay begun, under a new mark; False where it is one row
+        alone. For a batch that is refused whole because of a row in it."""
+        if len(self._batch) < 2:
+            return False
+        half = len(self._batch) // 2
+        self._waiting.extendleft(reversed(self._batch[half:]))
+        self._batch = self._batch[:half]
+        self._mark = secrets.token_hex(12)
+        return True
+
     def done(self) -> None:
         """The rows that were begun are written, or never will be."""
         self._batch = []

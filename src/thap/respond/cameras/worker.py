@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import structlog
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from thap.detect.detector import Action, Change, Severity
@@ -37,7 +38,7 @@ from thap.observe.cameras.health import CONDITIONS, Condition, Health, Judgement
 from thap.observe.cameras.reader import Picture, Reader
 from thap.observe.cameras.records import Camera, known_streams, list_cameras
 from thap.observe.cameras.source import Opener
-from thap.observe.intake import Intake
+from thap.observe.intake import Intake, dead_letter
 from thap.observe.kinds import BLOCK_VERSION, Kind, encode_block
 from thap.observe.registry import register_datastreams
 from thap.respond.book import AlarmBook
@@ -55,6 +56,8 @@ _WAITING_MOST = 50_000
 _REREAD_S = 60.0
 _CLOCK_S = 600.0
 _TIDY_S = 300.0
+_NEVER = (InputError, ValueError, TypeError, OverflowError, DataError, IntegrityError)
+"""What no later try mends."""
 _OWN_CONDITIONS = frozenset(condition_of(kind) for kind in EVENTS)
 Plates = Callable[[Camera, Picture, list[Said]], None]
 """Reads plates of a picture, given what was said of it."""
@@ -416,33 +419,52 @@ class VisionWorker:
     async def _flush_sightings(self) -> None:
         while self._sightings:
             rows, mark = self._sightings.begin(5000)
-            payload = encode_block(
-                Kind.SIGHTING,
-                {
-                    "camera": np.array([camera for camera, _ in rows], np.int32),
-                    "time": np.array([one.time for _, one in rows], np.int64),
-                    "track": np.array([one.track for _, one in rows], np.int64),
-                    "label": [one.label for _, one in rows],
-                    "action": [one.action for _, one in rows],
-                    "detail": [one.detail for _, one in rows],
-                },
-            )
-            headers = {"Thap-Block": BLOCK_VERSION, "Thap-Received": str(now_us()), "Nats-Msg-Id": mark}
-            await self._bus.append(f"journal.{Kind.SIGHTING}", payload, headers)
+            try:
+                payload = encode_block(
+                    Kind.SIGHTING,
+                    {
+                        "camera": np.array([camera for camera, _ in rows], np.int32),
+                        "time": np.array([one.time for _, one in rows], np.int64),
+                        "track": np.array([one.track for _, one in rows], np.int64),
+                        "label": [one.label for _, one in rows],
+                        "action": [one.action for _, one in rows],
+                        "detail": [one.detail for _, one in rows],
+                    },
+                )
+                headers = {"Thap-Block": BLOCK_VERSION, "Thap-Received": str(now_us()), "Nats-Msg-Id": mark}
+                await self._bus.append(f"journal.{Kind.SIGHTING}", payload, headers)
+            except _NEVER as error:
+                await self._refused(self._sightings, "sighting", rows[0], error)
+                continue
             self._sightings.done()
             self.counters["vision.sightings"] += len(rows)
 
     async def _flush_measures(self) -> None:
         while self._measures:
             rows, _mark = self._measures.begin(5000)  # sent again they collapse: same datastream, same time
-            known = [(self._watches[name].streams, one) for name, one in rows if name in self._watches]
-            await self._register(known)
-            keys = [streams.key(one) for streams, one in known]
-            times = np.array([one.time_us for _, one in known], np.int64)
-            values = np.array([one.value for _, one in known], np.float64)
-            raw = [{"datastream": key, "result": one.value} for key, (_, one) in zip(keys, known, strict=True)]
-            await self._intake.observations("camera", keys, times, values, raw.__getitem__)
+            try:
+                known = [(self._watches[name].streams, one) for name, one in rows if name in self._watches]
+                await self._register(known)
+                keys = [streams.key(one) for streams, one in known]
+                times = np.array([one.time_us for _, one in known], np.int64)
+                values = np.array([one.value for _, one in known], np.float64)
+                raw = [{"datastream": key, "result": one.value} for key, (_, one) in zip(keys, known, strict=True)]
+                await self._intake.observations("camera", keys, times, values, raw.__getitem__)
+            except _NEVER as error:
+                await self._refused(self._measures, "measure", rows[0], error)
+                continue
             self._measures.done()
+
+    async def _refused(self, waiting: Backlog[Any], kind: str, first: object, error: Exception) -> None:
+        """A batch that no later try would write: the row at fault becomes a dead letter, the rest goes on."""
+        if waiting.halve():
+            return
+        reason = f"{type(error).__name__}: {error}"
+        await self._bus.append(
+            "dead.camera", dead_letter("camera", kind, reason, msgspec.to_builtins(first, enc_hook=str))
+        )
+        self.counters[f"vision.dead_{kind}s"] += 1
+        waiting.done()
 
     async def _register(self, measures: Sequence[tuple[Streams, Measure]]) -> None:
         missing = [row for streams, one in measures for row in streams.missing([one])]
