@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 from browsing import CUT, bars_nobody
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 PLACE = "29869"
 
@@ -51,6 +52,25 @@ def test_the_queue_hears_of_new_ones_and_is_worked_by_keys(desk: Any, until: Cal
     page.get_by_role("row").filter(has_text=f"#{first}").focus()  # Enter on the button would open its menu again
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Một {mark}")
+
+
+def test_one_opened_between_the_first_reading_and_the_line_is_not_missed(desk: Any) -> None:
+    mark = f"giữa chừng {time.time_ns()}"
+    page = desk.open("/tokens")  # there nobody listens for incidents
+    made_here = []
+
+    def hold(route: Route) -> None:
+        expect(page.locator("#content")).to_contain_text("Không có vụ việc nào khớp")  # it was read
+        made_here.append(made(desk, mark))
+        route.continue_()
+
+    page.route(re.compile(r"/api/v1/stream\?kinds=[^&]*incident"), hold, times=1)
+    page.evaluate(
+        "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }",
+        f"/incidents?text={mark}",
+    )
+    expect(page.get_by_role("row").filter(has_text=mark)).to_be_visible()
+    assert len(made_here) == 1, made_here
 
 
 def test_one_is_opened_by_hand_and_those_alike_are_shown_before(desk: Any) -> None:

@@ -152,6 +152,25 @@ def test_an_alarm_that_comes_while_the_list_is_read_stays(desk: Any, until: Unti
     desk.provokes(page, "status of 409")
 
 
+def test_an_answer_that_comes_after_the_end_brings_no_alarm_back(desk: Any) -> None:
+    page = desk.open("/?q=truc-1")
+    desk.say(truc_1=9.0)
+    item = line(page, "truc-1/level")
+    expect(item).to_be_visible()
+
+    def hold(route: Route) -> None:
+        answer = route.fetch()
+        desk.say(truc_1=1.0)
+        expect(item).to_have_count(0)
+        route.fulfill(response=answer)
+
+    page.route("**/acknowledge", hold, times=1)
+    with page.expect_response("**/acknowledge"):
+        item.get_by_role("button", name=re.compile("Xác nhận")).click()
+    page.wait_for_timeout(1000)  # it is shown within half a second, if at all
+    expect(item).to_have_count(0)
+
+
 def test_an_incident_is_opened_from_an_alarm(desk: Any, until: Until) -> None:
     page = desk.open("/?q=truc-1")
     desk.say(truc_1=4.0)
