@@ -68,7 +68,7 @@ class RedBlocks:
         )
 
 
-async def until(happened: Callable[[], Awaitable[Any]], limit_s: float = 19) -> Any:
+async def until(happened: Callable[[], Awaitable[Any]], limit_s: float = 45) -> Any:
     async with asyncio.timeout(limit_s):
         while not (found := await happened()):
             await asyncio.sleep(0.05)
