@@ -22,6 +22,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -54,6 +55,17 @@ _log = structlog.get_logger(__name__)
 _NO_ROOM = (10023, 10047, 10077, 10122)  # insufficient resources, storage exceeded, stream store failed, max bytes
 
 
+_take_apart = lru_cache(1024)(Client._parse_header_lines)
+
+
+class _Client(Client):
+    """Remembers headers it took apart: in a flood from devices they are all alike, and cost a third of reading it."""
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        return dict(_take_apart(bytes(raw))) if len(raw) < 128 else Client._parse_header_lines(raw)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One message of a stream."""
@@ -82,7 +94,7 @@ class Bus:
         Raises:
             UnavailableError: nothing answered within `patience_s`.
         """
-        client = Client()
+        client = _Client()
 
         async def quiet(_error: Exception) -> None:
             """Reconnection is reported by the stage that notices, not once a socket."""
@@ -105,7 +117,7 @@ class Bus:
                         )
                         break
                     except (TimeoutError, OSError, NatsError):
-                        client = Client()
+                        client = _Client()
                         await asyncio.sleep(0.1)
         except TimeoutError:
             raise UnavailableError(
