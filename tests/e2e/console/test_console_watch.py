@@ -152,6 +152,35 @@ def test_an_alarm_that_comes_while_the_list_is_read_stays(desk: Any, until: Unti
     desk.provokes(page, "status of 409")
 
 
+def test_rows_stay_under_the_hand_and_what_is_new_waits(desk: Any) -> None:
+    page = desk.open("/?q=truc-")
+    desk.say(truc_1=9.0, truc_3=9.0)
+    rows = page.get_by_role("grid", name="Báo động").get_by_role("row").filter(has_text="truc-")
+    expect(rows).to_have_count(2)
+    first, second = (rows.nth(at).inner_text().splitlines() for at in (0, 1))
+    source = next(word for word in first if word.startswith("truc-"))
+    rows.nth(0).hover()
+    desk.say(truc_2=9.0, **{source.split("/")[0].replace("-", "_"): 1.0})
+    fresh = page.get_by_role("button", name="1 báo động mới")
+    for _ in range(200):  # the hand does not rest
+        page.mouse.move(*_inside(rows.nth(0)))
+        if fresh.is_visible():
+            break
+        page.wait_for_timeout(50)
+    rows.nth(0).hover()
+    expect(fresh).to_be_visible()
+    assert rows.nth(0).inner_text().splitlines()[:3] == first[:3]
+    assert rows.nth(1).inner_text().splitlines()[:3] == second[:3]
+    page.mouse.move(5, 5)
+    expect(rows.nth(0)).to_contain_text("truc-2")
+    expect(fresh).to_have_count(0)
+
+
+def _inside(row: Any) -> tuple[float, float]:
+    box = row.bounding_box()
+    return box["x"] + 40 + time.time() % 1 * 20, box["y"] + box["height"] / 2
+
+
 def test_an_answer_that_comes_after_the_end_brings_no_alarm_back(desk: Any) -> None:
     page = desk.open("/?q=truc-1")
     desk.say(truc_1=9.0)

@@ -54,6 +54,15 @@ export function dayName(day: string | null | undefined): string {
   return language() === 'vi' ? day.split('-').reverse().join('/') : day;
 }
 
+/** When a licence is used up as things go; that it ends first, where it does. Null where nothing can be foreseen. */
+export function usedUp(licence: Licence, account: Account): string | null {
+  const found = account.forecast;
+  if (!found?.day) return null;
+  const rate = number(found.rate_m3, 0);
+  if (licence.valid_to && (found.early ?? found.day) > licence.valid_to.slice(0, 10)) return t('sand:ends_first', { day: dayName(licence.valid_to.slice(0, 10)), rate });
+  return t('sand:used_up', { day: dayName(found.day), early: dayName(found.early), late: dayName(found.late), rate });
+}
+
 /** What is wrong, in the language spoken; what the centre said where there is no such message. */
 export const faultText = (fault: Fault): string =>
   tOr(`sand:fault.${fault.code}`, fault.message, { ...(fault.values as Record<string, string | number>), value: fault.value, column: fault.column });
