@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -99,3 +100,17 @@ async def test_nobody_there_is_a_clear_error(nats_server: NatsServer) -> None:
     nats_server.stop()
     with pytest.raises(UnavailableError, match="does not answer"):
         await Bus.connect(nats_server.url, "test", patience_s=0.5)
+
+
+async def test_who_is_cancelled_while_an_answer_comes_is_cancelled(bus: Bus) -> None:
+    async def ask() -> None:
+        while True:
+            await bus.last_seq(JOURNAL)
+
+    for at in range(50):
+        task = asyncio.create_task(ask())
+        await asyncio.sleep(at % 7 / 3000)
+        time.sleep(0.002)  # noqa: ASYNC251  the answer lies there when the loop goes on
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()

@@ -284,8 +284,9 @@ class Hub:
         """Read from the store what was not announced in order, and now and then whether the newest was not
         announced at all."""
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._gap.wait(), _POLL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._gap.wait()
             self._gap.clear()
             try:
                 while events := await self.book.events_after(self.last, _PAGE):

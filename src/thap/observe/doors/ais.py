@@ -125,7 +125,8 @@ class AisDoor:
         where = f"{host}:{port}"
         while True:
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port, limit=_READ), 10)
+                async with asyncio.timeout(10):
+                    reader, writer = await asyncio.open_connection(host, port, limit=_READ)
             except OSError as error:
                 if attempt == 0:
                     _log.warning("AIS server does not answer", peer=where, error=str(error))

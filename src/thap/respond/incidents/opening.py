@@ -285,7 +285,8 @@ class OpeningPart:
                 _log.warning("incidents wait for the records", reason=str(error))
                 await asyncio.sleep(1)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._opener.poll_s)
+                async with asyncio.timeout(self._opener.poll_s):
+                    await self._woken.wait()
 
     def stats(self) -> dict[str, Any]:
         """As parts tell it; total counts events of incidents."""

@@ -172,10 +172,12 @@ class _Feed:
         """At most one frame a second of what moved; a changed view is answered sooner."""
         sent = 0.0
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _PROVE_S)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._turned.wait(), max(0.0, sent + _EVERY_S - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROVE_S):
+                    await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, sent + _EVERY_S - time.monotonic())):
+                    await self._turned.wait()
             self._wake.clear()
             self._turned.clear()
             if self._doubted or time.monotonic() - self._proved > _PROVE_S:
