@@ -456,20 +456,59 @@ def test_however_often_a_clock_stops_only_the_time_it_ran_is_counted(
 
 
 async def test_whoever_ticks_every_step_brings_the_incident_to_its_end(book: IncidentBook, desk: TaskBook) -> None:
-    """Steps that are the incident's own acts do them: while work is left, there is a deadline."""
+    """Steps that are the incident's own acts do them; while a task is to be done, there is a deadline."""
     number = (await book.open(SAND, "truc-ban")).incident
-    seen, done = [], 0
-    while to_do := [task for task in (await of(desk, number)).values() if task.state == "open"]:
-        before, done = await book.get(number), to_do[0].id
-        assert before.due is not None
-        change = await desk.done(done, "truong-ca", comment="xong")
+    seen = []
+    while left := [task for task in (await of(desk, number)).values() if task.state in ("open", "planned", "paused")]:
+        before = await book.get(number)
+        assert before.due is not None, left
+        one = next(task for task in left if task.state == "open")
+        change = await desk.done(one.id, "truong-ca", comment="xong")
         after = await book.get(number)
         if before.state != after.state:
-            seen.append((to_do[0].done_when, str(after.state), len(change.announcements)))
+            seen.append((one.done_when, str(after.state), len(change.announcements)))
     assert seen == [("acknowledged", "acknowledged", 2), ("resolved", "resolved", 2)]
+    assert {task.state for task in (await of(desk, number)).values()} == {"done"}
     last = {event.action: event for event in await book.life(number)}
-    assert last["resolve"].comment == "xong" and last["resolve"].detail == {"task": done}
-    assert last["acknowledge"].by == "truong-ca"
+    assert last["resolve"].comment == "xong" and last["acknowledge"].by == "truong-ca"
+
+
+async def test_what_looks_back_goes_on_while_resolved_and_the_rest_stands_still(
+    book: IncidentBook, desk: TaskBook
+) -> None:
+    number = (await book.open(SAND, "truc-ban")).incident
+    await book.resolve(number, "truc-ban")
+    tasks = await of(desk, number)
+    ends = next(task for task in tasks.values() if task.done_when == "resolved")
+    later = [task for task in tasks.values() if ends.step in task.after]
+    assert later and all(task.state == "open" and task.due is not None for task in later)
+    others = [task.state for task in tasks.values() if task not in later and not task.done_when]
+    assert others and set(others) <= {"planned", "paused"}
+    assert (await book.get(number)).due == min(task.due or 0 for task in later)
+
+
+async def test_an_incident_is_not_resolved_over_what_is_done_beside(book: IncidentBook, desk: TaskBook) -> None:
+    number = (await book.open(SAND, "truc-ban")).incident
+    beside = (await desk.add(number, "truc-ban", NewTask(title="Gọi xã bên", within="4h"))).task
+    ends = next(task for task in (await of(desk, number)).values() if task.done_when == "resolved")
+    for task in (await of(desk, number)).values():
+        if task.position < ends.position:
+            await desk.done(task.id, "truc-ban", comment="x")
+    await desk.done(ends.id, "truc-ban", comment="x")
+    assert (await book.get(number)).state == "acknowledged" and (await desk.get(beside.id)).state == "open"
+    await desk.skip(beside.id, "truc-ban", comment="thôi")
+    assert (await book.get(number)).state == "resolved"
+
+
+async def test_where_every_step_is_left_out_somebody_decides(book: IncidentBook, desk: TaskBook) -> None:
+    number = (await book.open(SAND, "truc-ban")).incident
+    for task in (await of(desk, number)).values():
+        await desk.skip(task.id, "truc-ban", comment="thôi")
+    incident, decide = await book.get(number), (await of(desk, number))["decide"]
+    assert (incident.state, decide.state, decide.role) == ("open", "open", "shift_lead")
+    assert incident.due == decide.due is not None
+    await desk.done(decide.id, "truong-ca", comment="đã hết")
+    assert (await book.get(number)).state == "resolved"
 
 
 async def test_a_step_done_by_somebody_who_may_not_act_on_the_incident_is_done_alone(

@@ -25,7 +25,7 @@ from thap.respond import timers
 from thap.respond.incidents.book import act
 from thap.respond.incidents.model import LIVE_SUBJECT, Act, announcement
 from thap.respond.incidents.records import IncidentRows
-from thap.respond.incidents.states import IncidentAction
+from thap.respond.incidents.states import LIVE, IncidentAction, IncidentLife, IncidentState, Refused
 from thap.respond.notify import Notice, Person, enqueue
 from thap.respond.procedures import records as rows_of
 from thap.respond.procedures.clocks import anew, begin, finish, next_due, timer_of
@@ -39,15 +39,15 @@ from thap.respond.timers import Announcement
 __all__ = ["NewTask", "TaskBook", "TaskChange"]
 
 _ALL = TaskFilter()
-_STILL = frozenset({"waiting", "resolved"})
 _ENDED = frozenset({"closed", "rejected", "merged"})
 _TO_DO = frozenset({TaskState.PLANNED, TaskState.OPEN, TaskState.PAUSED})
 _ACTS = {
-    "acknowledged": (frozenset({"open"}), IncidentAction.ACKNOWLEDGE),
-    "in_progress": (frozenset({"open", "acknowledged"}), IncidentAction.START),
-    "resolved": (frozenset({"open", "acknowledged", "in_progress", "waiting"}), IncidentAction.RESOLVE),
+    "acknowledged": IncidentAction.ACKNOWLEDGE,
+    "in_progress": IncidentAction.START,
+    "resolved": IncidentAction.RESOLVE,
 }
-"""What doing a step that an incident's becoming something does means for an incident in one of these states."""
+"""What doing a step does to the incident, by the step's `done_when`."""
+_LIFE = IncidentLife()
 _LONGEST = {"comment": 10_000, "by": 64, "assignee": 64, "unit": 32, "role": 32}
 _EVIDENCE_MOST = 100
 
@@ -77,7 +77,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 Guard = Callable[[Transaction, Row | None, Mapping[str, Any]], None]
 """`guard(task, incident)`: raises where the caller may not do this to the task, or, without one, add one."""
 MayMove = Callable[[Transaction, Mapping[str, Any]], bool]
-"""`may_move(incident)`: whether the caller may acknowledge and resolve the incident."""
+"""`may_move(incident)`: whether the caller may acknowledge, start and resolve the incident."""
 Change = Callable[[Desk, Row], tuple[str, dict[str, Any]]]
 
 
@@ -131,9 +131,12 @@ class TaskBook:
         version: int | None = None,
         position: Mapping[str, Any] | None = None,
     ) -> TaskChange:
-        """Say that it is done. A step that the incident's being acknowledged or resolved does (`done_when`) is done
-        by just that: the incident is acknowledged or resolved too, unless it is already, so that one with work left
-        is never without a deadline.
+        """Say that it is done.
+
+        A step that is done when the incident gets somewhere (`done_when`) brings it there: it is acknowledged or
+        begun with the step, and resolved once no other task is to be done but those that come after that step. Where
+        the caller may not do that, the step alone is done. An incident that is worked on and has no task left gets
+        one: to decide on it.
 
         Args:
             task: which.
@@ -252,7 +255,7 @@ class TaskBook:
                 raise ConflictError(f"the incident is {found['state']}", where=f"incident {incident}")
             desk = Desk(tx, force, found, now)
             row = desk.add(_by_hand(new, by, found, force, now))
-            desk.settle(still=found["state"] in _STILL)
+            desk.settle(str(found["state"]))
             desk.save()
             if new.assignee and new.assignee != by:
                 enqueue(tx, [Notice(Person(new.assignee), "task.assigned", params(row, found), incident)])
@@ -276,24 +279,39 @@ class TaskBook:
             if version is not None and version != row["version"]:
                 raise ConflictError(_changed(row, version), where=f"task {number}", hint="read it again")
             action, detail = change(desk, row)
-            desk.settle(still=incident["state"] in _STILL)
+            desk.settle(str(incident["state"]))
+            acts = [Act(whose, action, by, comment, None, {**_named(row), **detail})]
+            left = None
+            if action in ("task_done", "task_skipped"):
+                acts += self._moves(tx, desk, row, by, comment)
+                left = self._left(desk) if len(acts) == 1 else None
             desk.save()
-            said = tell(tx, [(whose, action, {**_named(row), **detail})], by, comment)
-            if action == "task_done":
-                said += self._moved(tx, row, incident, by, comment)
-            return TaskChange(task=task_of(row), announcements=said)
+            if left is not None:
+                acts.append(Act(whose, "task_added", "", "", None, _named(left)))
+            events = act(tx, acts)  # in one call: what followers lock comes before what the events lock
+            announcements = [(LIVE_SUBJECT, announcement(event)) for event in events]
+            return TaskChange(task=task_of(row), announcements=announcements)
 
         return await self._store.transact(work)
 
-    def _moved(
-        self, tx: Transaction, row: Row, incident: Mapping[str, Any], by: str, comment: str
-    ) -> list[Announcement]:
-        """Bring the incident to where the step's being done says that it is."""
-        states, move = _ACTS.get(row["done_when"], (frozenset(), ""))
-        if incident["state"] not in states or not self._may_move(tx, incident):
-            return []
-        events = act(tx, [Act(int(incident["id"]), move, by, comment, None, {"task": row["id"]})])
-        return [(LIVE_SUBJECT, announcement(event)) for event in events]
+    def _moves(self, tx: Transaction, desk: Desk, row: Row, by: str, comment: str) -> list[Act]:
+        """Where the incident gets by a step's having ended."""
+        number, state = int(desk.incident["id"]), IncidentState(desk.incident["state"])
+        move = _ACTS.get(row["done_when"]) if row["state"] == TaskState.DONE else None
+        if move in (None, IncidentAction.RESOLVE):
+            move = IncidentAction.RESOLVE if desk.concluded() else None
+        if move is not None and not isinstance(_LIFE.step(state, move), Refused) and self._may_move(tx, desk.incident):
+            return [Act(number, str(move), by, comment, None, {"task": row["id"]})]
+        return []
+
+    def _left(self, desk: Desk) -> Row | None:
+        """The task to decide on an incident that is worked on and has none left, if it had none such before."""
+        state = str(desk.incident["state"])
+        if state not in LIVE or desk.to_do() or any(one["step"] == _DECIDE for one in desk.rows):
+            return None
+        row = desk.add(_to_decide(desk.incident, desk.force, desk.now))
+        desk.settle(state)
+        return row
 
     # Reading.
 
@@ -423,6 +441,21 @@ def _count_anew(tx: Transaction, force: InForce, now: int) -> int:
     whose = sorted({int(row["incident_id"]) for row in moved})
     IncidentRows(tx).set_due({number: next_due(table.of(number)) for number in whose})
     return len(moved)
+
+
+_DECIDE = "decide"
+
+
+def _to_decide(incident: Any, force: InForce, now: int) -> Row:
+    """What is left where every task has ended and the incident has not."""
+    row = _by_hand(NewTask(title="-", within="4h", role="shift_lead"), "", incident, force, now)
+    title = {"vi": "Quyết định về vụ việc", "en": "Decide on the incident"}
+    text = {
+        "vi": "Không còn việc nào mà vụ việc chưa được giải quyết: giải quyết, hoặc giao việc tiếp.",
+        "en": "No task is left and the incident is not resolved: resolve it, or give what is to be done next.",
+    }
+    texts = {name: msgspec.json.encode(value).decode() for name, value in (("title", title), ("text", text))}
+    return {**row, **texts, "step": _DECIDE, "done_when": "resolved"}
 
 
 def _by_hand(new: NewTask, by: str, incident: Any, force: InForce, now: int) -> Row:

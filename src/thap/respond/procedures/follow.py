@@ -82,7 +82,7 @@ class Desk:
             return
         self._move()
         self._choose_anew()
-        self.settle(still=event.to_state in _STANDING_STILL)
+        self.settle(event.to_state)
 
     def _go_on(self, since: str) -> None:
         for row in self.rows:
@@ -136,12 +136,39 @@ class Desk:
         self._added.append(row)
         return row
 
-    def settle(self, *, still: bool) -> None:
-        """Let clocks run or stand still, and let begin what waited for steps that are done now."""
+    def to_do(self) -> list[Row]:
+        """The tasks that have not ended."""
+        return [row for row in self.rows + self._added if row["state"] in _TO_DO]
+
+    def concluded(self) -> bool:
+        """Whether a step that the incident's being resolved does is done, and all that does not come after it."""
+        done = any(row["done_when"] == "resolved" and row["state"] == TaskState.DONE for row in self.rows)
+        later = self._later()
+        return done and all(row["step"] in later for row in self.to_do())
+
+    def _later(self) -> set[str]:
+        """Steps that come after one that the incident's being resolved does: they look back at what was done."""
+        every = self.rows + self._added
+        later: set[str] = set()
+        found = {str(row["step"]) for row in every if row["done_when"] == "resolved"}
+        while found:
+            found = {
+                str(row["step"])
+                for row in every
+                if row["step"] and row["step"] not in later and found & set(msgspec.json.decode(row["after"]))
+            }
+            later |= found
+        return later
+
+    def settle(self, state: str) -> None:
+        """Let clocks run or stand still as they do while the incident is in a state, and let begin what waited for
+        steps that are done now. While it is resolved, what comes after that goes on."""
         every = self.rows + self._added
         ended = {row["step"] for row in every if row["state"] not in _TO_DO}
         known = {row["step"] for row in every}
+        later = self._later() if state == "resolved" else set()
         for row in every:
+            still = state in _STANDING_STILL and row["step"] not in later
             if row["state"] == TaskState.PLANNED and not _waits(row, ended, known):
                 pause(row, self.force, self.now)
             if row["state"] == TaskState.OPEN and still:
