@@ -22,6 +22,7 @@ from thap.domains.score import Segment
 from thap.kernel.clock import DAY_US, HOUR_US, SECOND_US, now_us, parse_time_us
 from thap.kernel.errors import ConflictError, InputError, NotFoundError, ThapError
 from thap.kernel.settings import Settings, load_settings
+from thap.kernel.simulated import Simulated
 from thap.observe.nmea import AisDecoder
 
 START = parse_time_us("2026-11-19T11:40:00Z")
@@ -148,6 +149,8 @@ def test_a_real_run_raises_alarms_and_scores(tmp_path: Path, monkeypatch: pytest
     # It caught up with the clock, went on at its pace, and put the silences back to their lengths.
     assert [segment.speed for segment in caught_up.segments] == [300, 600, 1]
     assert 0 <= now_us() - caught_up.until < 60 * SECOND_US
+    told = Simulated.read(data)
+    assert told is not None and told.speed == 1 and told.until <= told.at
     installed = read_rules((data / "rules" / "demo-sand.toml").read_text("utf-8"))
     assert [rule.fingerprint for rule in installed] == [
         rule.fingerprint for rule in domains()["sand"].read_rules().values()

@@ -365,8 +365,11 @@ def test_what_waits_is_bounded_and_keeps_its_mark_until_it_is_done() -> None:
     assert rows == [3, 4, 5] and other != mark
     assert waiting.halve() and waiting.begin(9)[0] == [3] and waiting.begin(9)[1] != other
     assert not waiting.halve()
+    waiting.leave()
+    assert waiting.begin(9)[0] == [4]  # few at a time, until they are written
     waiting.done()
-    assert waiting.begin(9)[0] == [4, 5]
+    waiting.add(6)
+    assert waiting.begin(9)[0] == [5, 6]
     waiting.done()
     assert not waiting
 
@@ -399,6 +402,20 @@ async def test_a_change_that_cannot_be_kept_holds_up_no_other(
 async def test_a_sighting_that_cannot_be_written_becomes_a_dead_letter_and_the_rest_goes_on(
     bus: Bus, records: Records, quick: Settings
 ) -> None:
+    mjpeg = Mjpeg(fps=5)
+    with closing(mjpeg):
+        await add(records, "cam", mjpeg.url)
+        async with working(bus, records, quick) as worker:
+            await until(lambda: _live(bus, 1))
+            bad: Any = "three"
+            for value in (1.0, bad, 2.0):
+                worker._measures.add(("cam", Measure(now_us(), "queue", value, "m", "z")))
+
+            async def measured() -> bool:
+                return not worker._measures
+
+            await until(measured)
+            assert worker.counters["vision.dead"] == 1
     async with working(bus, records, quick) as worker:
         good = [Sighting(now_us() + at, at, "truck", "cross", "{}") for at in range(5)]
         worker._sightings.add(*((1, one) for one in [*good[:3], replace(good[0], track=2**70), *good[3:]]))
@@ -407,9 +424,12 @@ async def test_a_sighting_that_cannot_be_written_becomes_a_dead_letter_and_the_r
             return not worker._sightings
 
         await until(written)
-        assert worker.counters["vision.sightings"] == 5 and worker.counters["vision.dead_sightings"] == 1
+        assert worker.counters["vision.sightings"] == 5 and worker.counters["vision.dead"] == 1
     letters = [entry async for group in bus.read(DEAD, 0, stop_at_end=True) for entry in group]
-    assert len(letters) == 1 and b"OverflowError" in letters[0].payload
+    assert len(letters) == 2 and b"OverflowError" in letters[1].payload
+    measure = msgspec.json.decode(letters[0].payload)
+    assert measure["kind"] == "observation" and measure["record"]["datastream"].startswith("cam/")
+    assert measure["record"]["result"] == "three"
 
 
 async def test_what_fails_for_one_camera_ends_the_analysis_of_none(

@@ -337,16 +337,16 @@ def close(
     number: Number, comment: Comment = "", version: Version = None, data: Data = None, as_json: Json = False
 ) -> None:
     """Close it: checked, nothing left to do. Tasks that were not done end with it, and are named."""
+    asked = {"incident": number, "state": "open,planned,paused", "limit": 1000}
+    undone = call("GET", "/api/v1/tasks", data, params=asked)["items"]
     event = call("POST", f"{_PATH}/{number}/close", data, json={"comment": comment, "version": version})
 
     def text() -> None:
         _done(event)
-        tasks = call("GET", "/api/v1/tasks", data, params={"incident": number, "state": "cancelled", "limit": 1000})
-        for one in tasks["items"]:
-            if one["why"] == "closed":
-                console.print(f"   ended undone: {one['id']} {escape(one['title']['vi'])}", highlight=False)
+        for one in undone:
+            console.print(f"   ended undone: {one['id']} {escape(one['title']['vi'])}", highlight=False)
 
-    emit(event, as_json, text)
+    emit({**event, "undone": [one["id"] for one in undone]}, as_json, text)
 
 
 @incidents.command()

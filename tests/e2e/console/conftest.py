@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,6 +60,7 @@ class Desk:
     api: httpx.Client
     """Signed in as the machine's owner."""
     browser: Browser
+    data: Path
     opened: list[tuple[BrowserContext, list[str]]] = field(default_factory=list)
     provoked: dict[BrowserContext, set[str]] = field(default_factory=dict)
 
@@ -167,7 +169,7 @@ def desk_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     ):
         assert made.run is not None
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield Desk(made.run.http, made.run.token, api, browser)
+        yield Desk(made.run.http, made.run.token, api, browser, data)
         browser.close()
 
 

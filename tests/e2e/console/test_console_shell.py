@@ -8,6 +8,9 @@ from typing import Any
 from browsing import bars_nobody
 from playwright.sync_api import expect
 
+from thap.kernel.clock import DAY_US, VIETNAM, from_us, now_us
+from thap.kernel.simulated import Simulated
+
 
 def test_the_printed_link_opens_the_console_without_showing_the_key(desk: Any) -> None:
     page = desk.open()
@@ -44,6 +47,23 @@ def test_a_screen_speaks_the_language_whenever_it_is_read(desk: Any) -> None:
     expect(shown.get_by_role("heading", level=1)).to_have_text("Cát sông")
     expect(shown).not_to_contain_text("sand:")
     bars_nobody(page)
+
+
+def test_what_is_simulated_is_said_with_its_clock_and_explained(desk: Any) -> None:
+    now = now_us()
+    then = from_us(now - 3 * DAY_US).astimezone(VIETNAM)
+    Simulated(at=now, until=now - 3 * DAY_US, speed=60).save(desk.data)
+    try:
+        for width in (1440, 390):
+            page = desk.open(width=width)
+            said = page.get_by_role("button", name="mô phỏng")
+            expect(said).to_contain_text("×60")
+            expect(said).to_contain_text(then.strftime("%d-%m"))
+            said.click()
+            expect(page.locator("[data-sonner-toast]")).to_contain_text("gấp 60 lần")
+            bars_nobody(page)
+    finally:
+        (desk.data / "demo" / "now.json").unlink()
 
 
 def test_the_question_mark_lists_the_keys(desk: Any) -> None:

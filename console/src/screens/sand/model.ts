@@ -59,7 +59,8 @@ export function usedUp(licence: Licence, account: Account): string | null {
   const found = account.forecast;
   if (!found?.day) return null;
   const rate = number(found.rate_m3, 0);
-  if (licence.valid_to && (found.early ?? found.day) > licence.valid_to.slice(0, 10)) return t('sand:ends_first', { day: dayName(licence.valid_to.slice(0, 10)), rate });
+  const ends = licence.valid_to?.slice(0, 10) ?? '';
+  if (found.left_m3 > 0 && ends >= account.today && (found.early ?? found.day) > ends) return t('sand:ends_first', { day: dayName(ends), rate });
   return t('sand:used_up', { day: dayName(found.day), early: dayName(found.early), late: dayName(found.late), rate });
 }
 

@@ -27,6 +27,8 @@ class Backlog(Generic[Item]):
         self._what, self._counters, self._most = what, counters, most
         self._batch: list[Item] = []
         self._mark = ""
+        self._together = most
+        """So many are begun at most: fewer after a refusal, twice as many after each batch that is written."""
 
     def __len__(self) -> int:
         return len(self._batch) + len(self._waiting)
@@ -41,7 +43,8 @@ class Backlog(Generic[Item]):
     def begin(self, most: int) -> tuple[list[Item], str]:
         """The next rows to write, or those of the last time where they were not `done`; and what marks them."""
         if not self._batch:
-            self._batch = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            most = min(most, self._together, len(self._waiting))
+            self._batch = [self._waiting.popleft() for _ in range(most)]
             self._mark = secrets.token_hex(12)
         return self._batch, self._mark
 
@@ -53,9 +56,15 @@ class Backlog(Generic[Item]):
         half = len(self._batch) // 2
         self._waiting.extendleft(reversed(self._batch[half:]))
         self._batch = self._batch[:half]
+        self._together = half
         self._mark = secrets.token_hex(12)
         return True
 
     def done(self) -> None:
-        """The rows that were begun are written, or never will be."""
+        """The rows that were begun are written."""
+        self._batch = []
+        self._together = min(2 * self._together, self._most)
+
+    def leave(self) -> None:
+        """The rows that were begun never will be; those behind them may be no better, so few are begun at a time."""
         self._batch = []

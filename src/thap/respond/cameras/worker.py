@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from thap.detect.vision.found import Detector as PictureDetector
 from thap.detect.vision.found import Event, Measure, Said
 from thap.detect.vision.scene import Scene
 from thap.kernel.bus import Bus
-from thap.kernel.clock import now_us
+from thap.kernel.clock import iso, now_us
 from thap.kernel.errors import InputError, NotFoundError, ThapError
 from thap.kernel.records import Records
 from thap.kernel.settings import Settings
@@ -434,7 +434,8 @@ class VisionWorker:
                 headers = {"Thap-Block": BLOCK_VERSION, "Thap-Received": str(now_us()), "Nats-Msg-Id": mark}
                 await self._bus.append(f"journal.{Kind.SIGHTING}", payload, headers)
             except _NEVER as error:
-                await self._refused(self._sightings, "sighting", rows[0], error)
+                camera, one = rows[0]
+                await self._refused(self._sightings, "sighting", {"camera": camera, **asdict(one)}, error)
                 continue
             self._sightings.done()
             self.counters["vision.sightings"] += len(rows)
@@ -451,20 +452,24 @@ class VisionWorker:
                 raw = [{"datastream": key, "result": one.value} for key, (_, one) in zip(keys, known, strict=True)]
                 await self._intake.observations("camera", keys, times, values, raw.__getitem__)
             except _NEVER as error:
-                await self._refused(self._measures, "measure", rows[0], error)
+                await self._refused(self._measures, "observation", self._measured(*rows[0]), error)
                 continue
             self._measures.done()
 
-    async def _refused(self, waiting: Backlog[Any], kind: str, first: object, error: Exception) -> None:
+    def _measured(self, name: str, one: Measure) -> dict[str, Any]:
+        """A measure as an observation, so that its letter can be tried again."""
+        watch = self._watches.get(name)
+        key = f"{name}/{one.name}" if watch is None else watch.streams.key(one)
+        return {"datastream": key, "at": iso(one.time_us), "result": one.value}
+
+    async def _refused(self, waiting: Backlog[Any], kind: str, first: dict[str, Any], error: Exception) -> None:
         """A batch that no later try would write: the row at fault becomes a dead letter, the rest goes on."""
         if waiting.halve():
             return
         reason = f"{type(error).__name__}: {error}"
-        await self._bus.append(
-            "dead.camera", dead_letter("camera", kind, reason, msgspec.to_builtins(first, enc_hook=str))
-        )
-        self.counters[f"vision.dead_{kind}s"] += 1
-        waiting.done()
+        await self._bus.append("dead.camera", dead_letter("camera", kind, reason, first))
+        self.counters["vision.dead"] += 1
+        waiting.leave()
 
     async def _register(self, measures: Sequence[tuple[Streams, Measure]]) -> None:
         missing = [row for streams, one in measures for row in streams.missing([one])]

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from thap.kernel.clock import now_us
 from thap.kernel.simulated import Simulated
 from thap.web.deps import CallerDep, CentreDep
 
@@ -19,8 +20,7 @@ class DemoState(BaseModel):
     """Where the demo stands. Moments are microseconds since 1970 UTC; null where none runs."""
 
     running: bool
-    at: int | None = Field(None, description="When it stood there, by the clock.")
-    until: int | None = Field(None, description="The simulated moment it had reached.")
+    until: int | None = Field(None, description="The simulated moment it has reached.")
     speed: float | None = Field(None, description="Simulated time in a unit of time.")
 
 
@@ -29,4 +29,6 @@ async def read_demo(centre: CentreDep, caller: CallerDep) -> DemoState:
     found = await asyncio.to_thread(Simulated.read, centre.settings.data)
     if found is None:
         return DemoState(running=False)
-    return DemoState(running=True, at=found.at, until=found.until, speed=found.speed)
+    now = now_us()
+    until = min(now, found.until + round((now - found.at) * found.speed))
+    return DemoState(running=True, until=until, speed=found.speed)
