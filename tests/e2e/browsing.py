@@ -57,6 +57,15 @@ class Screen:
 
     page: Page
     faults: list[str] = field(default_factory=list)
+    provoked: set[str] = field(default_factory=set)
+
+    def provokes(self, *words: str) -> None:
+        """The test does what the browser remarks on in these words, whenever it comes to it."""
+        self.provoked.update(words)
+
+    def unprovoked(self) -> list[str]:
+        """What the page did that it must not."""
+        return [fault for fault in self.faults if not any(word in fault for word in self.provoked)]
 
 
 def until(happened: Callable[[], Any], limit_s: float = 20) -> None:

@@ -77,7 +77,7 @@ def test_a_link_a_second_factor_and_a_sign_in_by_keys_alone(
     page.keyboard.type(maker.now())
     page.keyboard.press("Enter")
     expect(page.locator("#content")).to_be_visible()
-    screen.faults[:] = [fault for fault in screen.faults if "400" not in fault and "401" not in fault]
+    screen.provokes("400", "401")
 
 
 def test_a_wrong_password_is_told_and_the_login_kept(open_page: Open, running: Running) -> None:
@@ -91,7 +91,7 @@ def test_a_wrong_password_is_told_and_the_login_kept(open_page: Open, running: R
     expect(page.locator("#sign-why")).to_contain_text("không đúng")
     expect(page.locator("#sign-login")).to_have_value("nguoi-la")
     expect(page.locator("#sign-password")).to_have_value("")
-    screen.faults[:] = [fault for fault in screen.faults if "401" not in fault]
+    screen.provokes("401")
 
 
 def test_a_session_ended_elsewhere_ends_the_page(open_page: Open, running: Running) -> None:
@@ -113,5 +113,4 @@ def test_a_session_ended_elsewhere_ends_the_page(open_page: Open, running: Runni
     expect(here.page.locator("#sign-login")).to_be_visible(timeout=10_000)
     for screen in (here, there):
         # Whatever the page asks for between the end of its session and hearing of it is refused, its sockets too.
-        refused = ("401", "HTTP Authentication failed")
-        screen.faults[:] = [fault for fault in screen.faults if not any(word in fault for word in refused)]
+        screen.provokes("401", "HTTP Authentication failed")
