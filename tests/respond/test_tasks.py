@@ -507,7 +507,11 @@ async def test_where_every_step_is_left_out_somebody_decides(book: IncidentBook,
     incident, decide = await book.get(number), (await of(desk, number))["decide"]
     assert (incident.state, decide.state, decide.role) == ("open", "open", "shift_lead")
     assert incident.due == decide.due is not None
-    await desk.done(decide.id, "truong-ca", comment="đã hết")
+    theirs = desk.guarded(lambda tx, row, incident: None, lambda tx, incident: False)
+    await theirs.done(decide.id, "nguoi-khac", comment="đã hết")  # who may not resolve it decides nothing
+    [again] = (await desk.list(chosen=TaskFilter(incident=number))).items
+    assert (again.step, again.id > decide.id) == ("decide", True)
+    await desk.done(again.id, "truong-ca", comment="đã hết")
     assert (await book.get(number)).state == "resolved"
 
 

@@ -1,7 +1,8 @@
 """The role `vision`: keeps a reader for every enabled camera, and does with their pictures what is to be done.
 
 A camera that is gone, sends garbage, changes its size or jumps in time concerns nobody but itself. What cannot be
-written while the disk is full waits, within a bound, and what is lost then is counted and shown.
+written while the disk is full waits, within a bound, and what is lost then is counted and shown. What no later try
+would write becomes a dead letter.
 """
 
 from __future__ import annotations

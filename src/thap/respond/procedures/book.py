@@ -305,9 +305,10 @@ class TaskBook:
         return []
 
     def _left(self, desk: Desk) -> Row | None:
-        """The task to decide on an incident that is worked on and has none left, if it had none such before."""
+        """The task to decide on an incident that is worked on and has none left, unless that was left out already."""
         state = str(desk.incident["state"])
-        if state not in LIVE or desk.to_do() or any(one["step"] == _DECIDE for one in desk.rows):
+        skipped = any(one["step"] == _DECIDE and one["state"] == TaskState.SKIPPED for one in desk.rows)
+        if state not in LIVE or desk.to_do() or skipped:
             return None
         row = desk.add(_to_decide(desk.incident, desk.force, desk.now))
         desk.settle(state)

@@ -256,6 +256,8 @@ async def do_task(
     once: OnceDep,
     body: Done = Done(),  # noqa: B008 - an empty body means nothing to say
 ) -> Response:
+    """A step with `done_when` brings its incident there too, as far as the caller may act on it: it is acknowledged or
+    begun with the step, and resolved once no other task is to be done but those that come after it."""
     await once.begin(centre, caller, body, lambda: _check_doer(centre, caller, task_id))
     book = await _book(centre, caller, once)
     change = await book.done(
